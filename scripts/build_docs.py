@@ -1,0 +1,344 @@
+"""Build the docs site into _docs: nbdev's own processors, then smalldocs. No Quarto, no network.
+
+The steps: stage the notebooks with nbdev; name the pages (`00a_documents.ipynb` becomes
+`documents`); point the links between notebooks, and to files of the repository, at pages of the
+site; fold the source of each exported definition under its signature; write the API reference, the
+sidebar in the order of the story, and the pages; and make the result independent of other hosts.
+"""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import fastcore.docments
+import nbdev.processors
+import yaml
+from nbdev.config import get_config, nbpath2html
+from nbdev.doclinks import _build_modidx
+from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+from nbdev.serve import proc_nbs
+from write_readme import chapter_notebooks, title_and_subtitle
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "resume_contrastive"
+DOCS, REPO = "https://docs.invalid/", "https://repo.invalid/"  # stand-ins, replaced in each page
+PAGES = {"CONTRIBUTING.md": "contributing.md", "data/README.md": "data.md"}  # also on the site
+CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist")
+WEB_FONT = re.compile(r"@import url\([\"']?https?://fonts\.[^)]*\);?")
+LEAD = re.compile(r"\A\s*# .+\n+(?:> .*\n?)*(?:- (?:\w|-)+:.*\n)*")
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]*)(#[^)\s]*)?\)")
+PRIVATE = re.compile(rf"\[([^\]]+)\]\({re.escape(DOCS)}\w+\.html#_\w+\)")
+METHOD = re.compile(rf"({re.escape(DOCS)}\w+\.html#\w+)\.\w+")
+SOURCE_LINK = re.compile(r"\[source\]\([^)]*\)\{[^}]*\}\s*")
+
+
+def repository_url() -> str:
+    """Where this checkout comes from, or '' when it doesn't say."""
+    if os.environ.get("GITHUB_REPOSITORY"):
+        server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+        return f"{server}/{os.environ['GITHUB_REPOSITORY']}"
+    command = ["git", "config", "--get", "remote.origin.url"]
+    url = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    url = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", url).removesuffix(".git")
+    return re.sub(r"//[^/@]*@", "//", url) if url.startswith("https://") else ""
+
+
+# ---- staging
+
+
+def stage() -> Path:
+    """Run nbdev's processors into `_proc`, under the names of the pages."""
+    os.chdir(ROOT)
+    config = get_config()
+    refresh_quarto_yml()
+    _build_modidx(skip_exists=True)
+    nbdev_sidebar.__wrapped__(force=True)
+    point_lookup_at_stand_ins()
+    run_only_what_is_shown()
+    proc = Path(proc_nbs(n_workers=0, force=True))
+    for path in sorted(proc.glob("*.ipynb")):
+        path.rename(proc / page_name(path.name))
+    for source, page in PAGES.items():
+        if (ROOT / source).exists():
+            stage_markdown(ROOT / source, proc / page)
+    if config.doc_path.name != "_docs":
+        raise ValueError(f"doc_path must be _docs, got {config.doc_path.name}")
+    return proc
+
+
+def run_only_what_is_shown() -> None:
+    """Signatures need the exported cells and nothing else; the types may be for checkers only."""
+    told = nbdev.processors._do_eval
+
+    def needed(cell) -> bool:
+        shown = {"export", "exports", "exporti"} & set(cell.directives_)
+        return bool(shown or nbdev.processors._is_showdoc(cell)) and bool(told(cell))
+
+    nbdev.processors._do_eval = needed
+    evaluated = fastcore.docments.signature
+
+    def signature(function, eval_str: bool = False):
+        try:
+            return evaluated(function, eval_str=eval_str)
+        except NameError:
+            return evaluated(function)
+
+    fastcore.docments.signature = signature
+
+
+def point_lookup_at_stand_ins() -> None:
+    """Let nbdev's links for names in backticks start with the stand-ins."""
+    from importlib import import_module
+
+    settings = import_module(f"{PACKAGE}._modidx").d["settings"]
+    settings.update(doc_host=DOCS.rstrip("/"), doc_baseurl="/", git_url=REPO.rstrip("/"))
+
+
+def page_name(notebook: str) -> str:
+    """`00a_documents.ipynb` -> `documents.ipynb`, as nbdev names its pages."""
+    return nbpath2html(Path(notebook)).with_suffix(".ipynb").name
+
+
+def stage_markdown(source: Path, dest: Path) -> None:
+    """Stage a markdown file of the repository as a page: its H1 becomes the title."""
+    text = source.read_text(encoding="utf-8")
+    title = re.match(r"# (.+)\n", text)
+    if not title:
+        raise ValueError(f"{source.relative_to(ROOT)}: the first line must be '# Title'")
+    body = text[title.end() :].lstrip()
+    dest.write_text(f"---\ntitle: {json.dumps(title[1])}\n---\n\n{body}", encoding="utf-8")
+
+
+# ---- links
+
+
+class Links:
+    """Turns links as they stand in the repository into links of the site."""
+
+    def __init__(self, repository: str):
+        self.repository = repository
+
+    def __call__(self, text: str, folder: str = "nbs") -> str:
+        """Rewrite the links of one page that lies in `folder` in the repository."""
+        if not self.repository:
+            text = SOURCE_LINK.sub("", text)
+        text = PRIVATE.sub(r"\1", text)  # a name with a leading _ has no entry
+        text = METHOD.sub(r"\1", text)  # a method is shown with its class
+        text = text.replace(REPO, self.repository + "/").replace(DOCS, "")
+        return LINK.sub(lambda m: self.link(folder, *m.groups()), text)
+
+    def link(self, folder: str, bang: str, text: str, target: str, anchor: str | None) -> str:
+        """One link: to a page of the site, or to the repository, or else only its text."""
+        kept = f"{bang}[{text}]({target}{anchor or ''})"
+        if bang or target.endswith(".html"):
+            return kept
+        path = os.path.normpath(os.path.join(folder, target)).replace(os.sep, "/")
+        page = None
+        if path.startswith("nbs/") and path.endswith(".ipynb"):
+            page = page_name(Path(path).name)
+        elif path == "README.md":
+            page = "index.ipynb"
+        elif path in PAGES and (ROOT / path).exists():
+            page = PAGES[path]
+        if page:
+            return f"[{text}]({page}{anchor or ''})"
+        if path.startswith("nbs/"):
+            return kept
+        if self.repository:
+            return f"[{text}]({self.repository}/blob/main/{path})"
+        return text
+
+
+def restore_lead(notebook: dict, source: Path) -> None:
+    """Put back what the first cell says under its title and subtitle: nbdev drops it."""
+    first = json.loads(source.read_text(encoding="utf-8"))["cells"][0]
+    lead = LEAD.sub("", "".join(first["source"])).strip()
+    if lead:
+        at = 1 if notebook["cells"][0]["cell_type"] == "raw" else 0
+        notebook["cells"].insert(at, {"cell_type": "markdown", "metadata": {}, "source": lead})
+
+
+def each_text(notebook: dict, change) -> None:
+    """Apply `change` to the prose of a staged notebook, and to its markdown outputs."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "raw":  # the front matter: smalldocs names the page by its file
+            cell["source"] = re.sub(r"^output-file:.*\n?", "", "".join(cell["source"]), flags=re.M)
+        if cell["cell_type"] == "markdown":
+            cell["source"] = change("".join(cell["source"]))
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/markdown" in data:
+                data["text/markdown"] = change("".join(data["text/markdown"]))
+
+
+# ---- the source under each signature
+
+
+def definitions() -> dict[str, str]:
+    """The source of each function and class of the package, decorators too, by name."""
+    found = {}
+    for path in sorted((ROOT / PACKAGE).glob("[!_]*.py")):
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                found[node.name] = "\n".join(lines[first - 1 : node.end_lineno])
+    return found
+
+
+def fold_source(notebook: dict, sources: dict[str, str]) -> None:
+    """Put a folded block with the code behind each signature that nbdev shows."""
+    for cell in notebook["cells"]:
+        call = re.search(r"^show_doc\((\w+)\)", "".join(cell["source"]), re.M)
+        if cell["cell_type"] != "code" or not call or call[1] not in sources:
+            continue
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "text/markdown" in data:
+                code = f"```python\n{sources[call[1]]}\n```"
+                fold = f"<details class='source'>\n<summary>Code</summary>\n\n{code}\n\n</details>"
+                text = "".join(data["text/markdown"])
+                data["text/markdown"] = re.sub(r"\A---\s+", "", text) + f"\n\n{fold}"
+
+
+# ---- configuration
+
+
+def chapters() -> list[tuple[str, str, str]]:
+    """(label, page, title) of each chapter, in the order of the story."""
+    found = chapter_notebooks(ROOT / "nbs")
+    return [(label, page_name(p.name), title_and_subtitle(p)[0]) for label, p in found]
+
+
+def modules() -> dict[str, str]:
+    """Each public module, in the order of the story, with a link to its chapter."""
+    there = {p.stem for p in (ROOT / PACKAGE).glob("[!_]*.py")}
+    told = {}
+    for label, path in chapter_notebooks(ROOT / "nbs"):
+        name = re.search(r"#\|\s*default_exp\s+(\w+)", path.read_text(encoding="utf-8"))
+        if name and name[1] in there:
+            title = title_and_subtitle(path)[0]
+            told.setdefault(name[1], f"[{label} · {title}](../{page_name(path.name)})")
+    return told | dict.fromkeys(sorted(there - set(told)), "")
+
+
+def write_reference(proc: Path) -> None:
+    """The landing page of the API reference, and a link from each module to its chapter."""
+    rows = []
+    for name, chapter in modules().items():
+        page = proc / "api" / f"{name}.qmd"
+        if chapter and page.exists():
+            head, _, body = page.read_text(encoding="utf-8").partition("\n---\n")
+            page.write_text(f"{head}\n---\n\nExplained in {chapter}.\n{body}", encoding="utf-8")
+        text = (ROOT / PACKAGE / f"{name}.py").read_text(encoding="utf-8")
+        summary = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+        rows.append(f"| [`{name}`]({name}.qmd) | {summary} | {chapter} |")
+    lead = "Each module is exported by the notebook that explains it."
+    columns = "| module | what it holds | chapter |\n|---|---|---|\n"
+    head = f"---\ntitle: Reference\n---\n\n{lead}\n\n{columns}"
+    (proc / "api").mkdir(exist_ok=True)
+    (proc / "api" / "index.qmd").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def write_config(proc: Path, repository: str) -> None:
+    """The sidebar, and nbdev's part of the configuration."""
+    story = []
+    for label, page, title in chapters():
+        entry = {"text": f"{label} · {title}", "href": page}
+        if label[-1].isalpha():
+            entry["id"] = f"companion-{label}"  # set in by styles.css
+        story.append(entry)
+    reference = [{"text": m, "href": f"api/{m}.qmd"} for m in modules()]
+    about = [p for p in PAGES.values() if (proc / p).exists()]
+    contents = [{"text": "Front page", "href": "index.ipynb"}]
+    contents.append({"section": "Chapters", "contents": story})
+    contents.append({"section": "Reference", "href": "api/index.qmd", "contents": reference})
+    contents += [{"section": "The project", "contents": about}] if about else []
+    sidebar = {"website": {"sidebar": {"style": "docked", "contents": contents}}}
+    write_yaml(proc / "sidebar.yml", sidebar)
+    nbdev = yaml.safe_load((proc / "nbdev.yml").read_text(encoding="utf-8"))
+    website = {"title": PACKAGE}
+    if repository:
+        website |= {"repo-url": repository, "repo-branch": "main"}
+    nbdev.pop("format-links", None)
+    write_yaml(proc / "nbdev.yml", nbdev | {"website": website})
+    if repository:
+        quarto = yaml.safe_load((proc / "_quarto.yml").read_text(encoding="utf-8"))
+        link = {"text": "Source", "icon": "github", "href": repository}
+        quarto["website"]["navbar"].setdefault("right", []).append(link)
+        quarto["smalldocs"]["api"]["source"] = f"{repository}/blob/main"
+        write_yaml(proc / "_quarto.yml", quarto)
+
+
+def drop_api_settings(proc: Path) -> None:
+    """Forget the API settings, so that rendering doesn't write the pages again over our own."""
+    quarto = yaml.safe_load((proc / "_quarto.yml").read_text(encoding="utf-8"))
+    del quarto["smalldocs"]["api"]
+    quarto["smalldocs"]["linkify"] = True  # names in backticks link to their entries all the same
+    write_yaml(proc / "_quarto.yml", quarto)
+
+
+def write_yaml(path: Path, value: object) -> None:
+    """One YAML file, keys in the order given."""
+    path.write_text(yaml.dump(value, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+# ---- rendering
+
+
+def smalldocs(*arguments: str | Path) -> None:
+    """Run smalldocs of this environment; stop when it fails."""
+    command = Path(sysconfig.get_path("scripts")) / "smalldocs"
+    subprocess.run([command, *arguments], check=True)
+
+
+def free_of_other_hosts(site: Path) -> None:
+    """Point the maths at the copy of KaTeX on the site, and drop the themes' web fonts."""
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        local = "../" * (len(page.relative_to(site).parts) - 1) + "assets/katex"
+        if CDN.search(text):
+            page.write_text(CDN.sub(local, text), encoding="utf-8")
+    for style in site.rglob("*.css"):
+        text = style.read_text(encoding="utf-8")
+        if WEB_FONT.search(text):
+            style.write_text(WEB_FONT.sub("", text), encoding="utf-8")
+
+
+def main() -> int:
+    """Build the site and put it in place of the last one."""
+    repository = repository_url()
+    proc = stage()
+    links, sources = Links(repository), definitions()
+    for origin in sorted((ROOT / "nbs").glob("[!_]*.ipynb")):
+        path = proc / page_name(origin.name)
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        restore_lead(notebook, origin)
+        each_text(notebook, links)
+        fold_source(notebook, sources)
+        path.write_text(json.dumps(notebook, ensure_ascii=False), encoding="utf-8")
+    for source, page in PAGES.items():
+        if (proc / page).exists():
+            text = (proc / page).read_text(encoding="utf-8")
+            changed = links(text, str(Path(source).parent))
+            (proc / page).write_text(changed, encoding="utf-8")
+    write_config(proc, repository)
+    smalldocs("api", "build", "--dir", proc)
+    drop_api_settings(proc)
+    write_reference(proc)
+    smalldocs("render", "--strict", proc)
+    free_of_other_hosts(proc / "_docs")
+    shutil.rmtree(ROOT / "_docs", ignore_errors=True)
+    shutil.move(proc / "_docs", ROOT / "_docs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

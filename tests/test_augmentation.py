@@ -1,0 +1,210 @@
+"""Augmentation: facts stay, copies repeat, every generated text names its source."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from resume_contrastive.augmentation import (
+    FREE_TEXT,
+    HYRE,
+    OPERATIONS,
+    SYNONYMS,
+    Profile,
+    append_hyre,
+    compose_job,
+    eda,
+    edit_line,
+    own_skills_pairs,
+    profiles_for,
+    protected_tokens,
+    read_profiles,
+    skill_phrases,
+)
+from resume_contrastive.documents import Document
+from resume_contrastive.pairs import PAIR_COLUMNS
+from resume_contrastive.requirements import skills_shown, years_shown
+from resume_contrastive.splits import is_generated
+
+SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+
+
+@pytest.fixture(scope="module")
+def profiles():
+    return read_profiles(SAMPLE / "onet")
+
+
+def facts(d):
+    names = [w for line in d.text.split("\n") for w in line.lstrip("-o ").split(" ")[1:]
+             if re.match(r"\W*[A-Z]", w)]
+    return ({k: e.state for k, e in skills_shown(d).items()}, years_shown(d), names,
+            re.findall(r"\S*\d\S*", d.text),
+            {n: t for n, t in d.sections.items() if n not in FREE_TEXT[d.kind]})
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_facts_survive_on_the_sample(resumes, jobs, rate):
+    docs = [*resumes[::20], *jobs[::15]]
+    copies = [eda(d, rate=rate, copy=1) for d in docs]
+    assert [facts(c) for c in copies] == [facts(d) for d in docs]
+    assert sum(c.text != d.text for c, d in zip(copies, docs, strict=True)) > 0.8 * len(docs)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_protected_tokens_keep_their_order(resumes, operation):
+    lines = [x for d in resumes[::10] for x in d.sections.get("experience", "").split("\n")]
+    changed = 0
+    for n, line in enumerate(lines):
+        new = edit_line(line, random.Random(n), rate=0.5, operations=[operation], skills="SAP")
+        keep = [[t for t, f in zip(*protected_tokens(x, "SAP"), strict=True) if f][1:]
+                for x in (line, new)]
+        if operation in ("swap", "delete"):
+            rest = iter(new.split())
+            assert all(any(t == x for x in rest) for t in keep[0]), (line, new)
+        changed += new != line
+        if operation == "swap":
+            assert sorted(new.split()) == sorted(line.split())
+        if operation == "delete":
+            rest = iter(line.split())
+            assert all(any(t == x for x in rest) for t in new.split())
+        if operation == "replace" and new != line:
+            assert len(new.split()) >= len(line.split())
+    assert changed > 20
+
+
+@pytest.mark.parametrize("line", [
+    "Short line of managed items",
+    "I have no experience of payroll but handled various other monthly tasks well",
+    "Worked for a team that managed various clients and handled all of their daily mail",
+    "Store clerk and later manager of various things, 2010 to 2015, in different places",
+])
+def test_lines_that_are_left_alone(line):
+    assert {edit_line(line, random.Random(s), rate=0.9) for s in range(30)} == {line}
+
+
+def test_own_skills_of_the_document_are_protected():
+    line = "handled customer mail and cooking of various dishes in a large kitchen"
+    tokens, fixed = protected_tokens(line, skills="Cooking, dishes")
+    assert {t for t, f in zip(tokens, fixed, strict=True) if f} >= {"cooking", "dishes"}
+    edits = [edit_line(line, random.Random(s), rate=0.9, skills="Cooking, dishes").split()
+             for s in range(50)]
+    assert all("cooking" in e and "dishes" in e for e in edits)
+
+
+def test_copies_repeat_and_differ_by_seed_and_number(resumes):
+    d = resumes[0]
+    assert eda(d, seed=1, copy=2) == eda(d, seed=1, copy=2)
+    assert len({eda(d, seed=s, copy=c).text for s in (1, 2) for c in (0, 1)}) == 4
+    c = eda(d, copy=3)
+    assert (c.id, c.source, c.category) == (f"{d.id}~eda3", f"eda:{d.id}", d.category)
+    assert is_generated(c)
+    assert eda(d, rate=0).sections == d.sections
+
+
+def test_copies_are_the_same_in_every_process():
+    code = ("from resume_contrastive.augmentation import eda\n"
+            "from resume_contrastive.documents import Document\n"
+            "d = Document(id='a', kind='resume', sections={'experience': "
+            "'Managed the mail of various clients and handled other daily tasks'})\n"
+            "print(eda(d, rate=0.4).text)")
+    runs = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                           env={**os.environ, "PYTHONHASHSEED": s}).stdout for s in "12"}
+    assert len(runs) == 1
+
+
+def test_bad_arguments_are_a_sentence(resumes):
+    with pytest.raises(ValueError, match=r"rate must be between 0 and 1, got 1\.5"):
+        eda(resumes[0], rate=1.5)
+    with pytest.raises(ValueError, match="no such operation: mix"):
+        eda(resumes[0], operations=["mix"])
+    with pytest.raises(ValueError, match="none given"):
+        eda(resumes[0], operations=[])
+
+
+def test_synonyms_are_mutual():
+    assert all(word in SYNONYMS[other] for word, others in SYNONYMS.items() for other in others)
+
+
+def test_profiles_and_the_jobs_written_from_them(profiles, resumes, tmp_path):
+    for p in profiles:
+        job = compose_job(p, category="X")
+        assert job == compose_job(p, category="X") and job.category == "X"
+        assert job.source == f"profile:{p.code}" and is_generated(job)
+        assert {x[2:] for x in job.sections["responsibilities"].split("\n")} <= set(p.tasks)
+        named = [x for x in p.technologies if f"Working knowledge of {x}" in job.text]
+        assert 1 <= len(named) <= 8
+    nurses = [d for d in resumes if d.category == "HEALTHCARE"]
+    assert "Nurse" in profiles_for(nurses, profiles)[0].title
+    assert profiles_for([Document(id="x", kind="resume", title="Zzz")], profiles) == []
+    with pytest.raises(ValueError, match=r"holds no alternate_titles\.csv"):
+        read_profiles(tmp_path)
+    (tmp_path / "alternate_titles.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="no column 'O\\*NET-SOC Code'"):
+        read_profiles(tmp_path)
+    with pytest.raises(ValueError, match="lists no task"):
+        compose_job(Profile(code="1", title="Nobody"))
+
+
+@pytest.mark.parametrize(("text", "phrases"), [
+    ("a b, c d; e f | g h", ["a b", "c d", "e f", "g h"]),
+    ("• Welding\n• Pipe fitting\n\n* Blueprint reading",
+     ["Welding", "Pipe fitting", "Blueprint reading"]),
+    ("Languages: Python, R, C\nTools: Git", ["Python", "R", "C", "Git"]),
+    ("Office (Word, Excel), SAP", ["Office (Word, Excel)", "SAP"]),
+    ("cash handling, customer\nservice, sales, stock, tax", ["cash handling", "customer service",
+                                                            "sales", "stock", "tax"]),
+    ("No knowledge of SAP\nEager to learn Oracle\nExcel", ["Excel"]),
+    ("SAP, sap, Sap", ["SAP"]),
+    ("This is a whole sentence about many things that nobody would call a skill", []),
+    ("", []), ("- \n...\n2019", []),
+])
+def test_skill_phrases(text, phrases):
+    assert skill_phrases(text) == phrases
+
+
+def test_own_skills_pairs(resumes):
+    queries, documents, pairs = own_skills_pairs(resumes, draws=3, phrases=(3, 8))
+    assert list(pairs.columns) == list(PAIR_COLUMNS) and (pairs.kind == "own-skills").all()
+    assert set(pairs.resume_id) == {d.id for d in documents}
+    assert list(pairs.job_id) == [q.id for q in queries]
+    assert len(set(pairs.job_id)) == len(pairs) and len(documents) > 0.9 * len(resumes)
+    base = {d.id: d for d in resumes}
+    for r, q in zip(pairs.resume_id, queries, strict=True):
+        id = r.removesuffix("-without:skills")
+        assert q.source == f"own-skills:{id}" and not is_generated(q)
+        listed = skill_phrases(base[id].sections["skills"])
+        drawn = q.sections["requirements"]
+        assert sum(p in drawn for p in listed) >= 3
+    assert all("skills" not in d.sections for d in documents)
+    assert own_skills_pairs(resumes, seed=1)[0] != queries
+    some = {q.id: q for q in own_skills_pairs(resumes[::-2])[0]}
+    assert all(some[q.id] == q for q in queries if q.id in some)
+
+
+def test_resumes_without_enough_to_go_on_give_none():
+    text = "word " * 60
+    docs = [Document(id="a", kind="resume", sections={"experience": text}),
+            Document(id="b", kind="resume", sections={"experience": text, "skills": "x1y, z"}),
+            Document(id="c", kind="resume",
+                     sections={"experience": "few", "skills": "p, q r, s t"})]
+    queries, documents, pairs = own_skills_pairs(docs)
+    assert queries == documents == [] and isinstance(pairs, pd.DataFrame) and pairs.empty
+    with pytest.raises(ValueError, match="fewest <= most"):
+        own_skills_pairs(docs, phrases=(4, 3))
+
+
+def test_append_hyre(jobs, resumes):
+    job = append_hyre(jobs[0], " A person. ")
+    assert job.text.endswith(f"{HYRE}A person.") and job.id == jobs[0].id
+    assert job.source == jobs[0].source + "+hyre"
+    assert append_hyre(job, "again") == job
+    assert append_hyre(jobs[0], "  ") == append_hyre(jobs[0], None) == jobs[0]
+    for section in jobs[0].sections:
+        assert section == "other" or job.sections[section] == jobs[0].sections[section]
+    with pytest.raises(ValueError, match="belongs to a job"):
+        append_hyre(resumes[0], "text")
