@@ -1,6 +1,8 @@
 """Contracts of the losses on the installed package: bad input, large batches, processes."""
 
 import math
+import os
+import traceback
 
 import pytest
 import torch
@@ -331,6 +333,18 @@ def half(rank, folder):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2
     )
+    try:
+        half_step(rank, folder)
+        torch.distributed.barrier()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    # gloo's worker threads may outlive the interpreter, and then they abort the process (SIGABRT,
+    # pytorch pull request 179291). What counts is in the file: leave without finalising.
+    os._exit(0)
+
+
+def half_step(rank, folder):
     net = encoder().eval()
     model = nn.parallel.DistributedDataParallel(net)
     a, c, h = (x[rank * 4 : rank * 4 + 4] for x in whole_batch())
@@ -338,13 +352,9 @@ def half(rank, folder):
     a, c, h = (gather(x) for x in out)
     loss = info_nce(a, c, hard_negatives=h[:, None])
     loss.backward()
-    torch.save([loss.detach(), *(p.grad for p in net.parameters())], f"{folder}/{rank}.pt")
-    try:
+    with pytest.raises(ValueError, match=r"equal rows, got \[1, 2\]"):
         gather(torch.zeros(rank + 1, 2))
-        raise AssertionError("unequal rows were gathered")
-    except ValueError as error:
-        assert "equal rows, got [1, 2]" in str(error)
-    torch.distributed.destroy_process_group()
+    torch.save([loss.detach(), *(p.grad for p in net.parameters())], f"{folder}/{rank}.pt")
 
 
 def test_two_processes_give_the_gradients_of_one(tmp_path):
