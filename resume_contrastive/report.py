@@ -50,8 +50,8 @@ def headline_markdown(
 ) -> str:  # a markdown table
     "The table as markdown"
     columns, table = headline_cells(rows)
-    heads = [f"{c['aspect']}: {c['benchmark']}, {c['direction'].replace('->', ' → ')}, "
-             f"{c['metric']} (n = {c['n']})" for c in columns]
+    heads = [f"{c['aspect']}: {c['benchmark']}<br>{c['direction'].replace('->', ' → ')}<br>"
+             f"{c['metric']}<br>n = {c['n']}" for c in columns]
     lines = ["| system | " + " | ".join(heads) + " |", "|:--|" + "--:|" * len(heads)]
     lines += [f"| {s} | " + " | ".join(cells) + " |" for s, cells in table.items()]
     return "\n".join(lines)
