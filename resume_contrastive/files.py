@@ -193,7 +193,7 @@ def read_texts(
         raise ValueError(f"workers must be >= 0, got {workers}")
     paths = [Path(p) for p in paths]
     heavy = sum(p.suffix.lower() not in _LIGHT for p in paths)
-    most = os.cpu_count() if workers is None else workers
+    most = (os.cpu_count() or 1) if workers is None else workers
     n = min(most, max(1, -(-heavy // _FILES_A_WORKER)))
     return _read_texts(paths, limits or FileLimits(), n, strict)
 

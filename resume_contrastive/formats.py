@@ -165,7 +165,7 @@ def _by_place(runs: list[Run], depth: int = 4) -> list[list[Run]]:
 
 # %% ../nbs/00i_formats.ipynb #2d8e1130
 _JUMPS = 0.3  # a page whose drawing jumps more often than this is read by place
-_MAX_RUNS = 3000  # more on one page are no lines of a text
+_MAX_RUNS = 1500  # more on one page are no lines of a text
 
 
 def page_text(
