@@ -162,6 +162,29 @@ def seconds_to_read(paths: list[Path]) -> dict[str, dict[str, float]]:
     return {k: round(min(v), 2) for k, v in found.items()}
 
 
+def encodings(texts: list[str]) -> dict[str, dict]:
+    """Of the texts beyond ASCII, how many come back letter by letter from an encoding."""
+    from resume_contrastive.formats import decode
+
+    found = {}
+    for name in ("cp1252", "mac-roman"):
+        right = []
+        for text in texts:
+            try:
+                data = text.encode(name)
+            except UnicodeEncodeError:
+                continue
+            if not text.isascii():
+                right.append(decode(data) == text)
+        table = "\n".join(texts).encode(name, "ignore")
+        found[name] = {
+            "texts": len(right),
+            "right": sum(right),
+            "as one table": decode(table) == table.decode(name),
+        }
+    return found
+
+
 def sample_documents(sample: Path) -> tuple[list[tuple[str, list]], list[dict]]:
     """The sample's PDFs as (truth, pages), and the agreement of its DOCX files."""
     from resume_contrastive.files import read_text
@@ -185,6 +208,8 @@ def main() -> None:
     args = parser.parse_args()
     real, sample = Path(os.environ["RESUME_CONTRASTIVE_DATA"]), ROOT / "data" / "sample"
     rows = table(real / "kaggle" / "Resume.csv", "Resume_str")
+    with (real / "kaggle" / "training_data.csv").open(newline="", encoding="utf-8") as f:
+        jobs = [row["job_description"] for row in csv.DictReader(f)]
     paths = sorted(real.glob("resume/*/*.pdf"))
     pdfs, docx = sample_documents(sample)
     texts = list(table(sample / "resumes.csv", "Resume_str").values())[:: 240 // PAGES][:PAGES]
@@ -193,10 +218,12 @@ def main() -> None:
         "sample": compare(pdfs),
         "sample docx": {k: bootstrap_interval([d[k] for d in docx])._asdict() for k in docx[0]},
         "made": {name: compare(pairs) for name, pairs in made_pages(texts).items()},
+        "encodings": {"resumes": encodings(list(rows.values())), "jobs": encodings(jobs)},
         "n": {"real": len(paths), "sample": len(pdfs), "docx": len(docx), "made": len(texts)},
         "seconds for the real PDFs by workers": seconds_to_read(paths),
         "load before": os.getloadavg()[0],
         "data_sha256": {"Resume.csv": hash_file(real / "kaggle" / "Resume.csv"),
+                        "training_data.csv": hash_file(real / "kaggle" / "training_data.csv"),
                         "resume": hash_file(real / "resume"), "sample": hash_file(sample)},
         "machine": machine(),
         "versions": versions("pypdfium2", "python-docx", "resume_contrastive"),

@@ -217,6 +217,8 @@ def _records(path: Path, kind: str) -> tuple[list[dict[str, Any]], list[str]]:
         raw = path.read_bytes()
     except OSError as e:
         raise ReadError(f"{path} can't be opened ({type(e).__name__}).") from e
+    if raw.startswith(b"PK\x03\x04"):
+        raise ReadError(f"{path} is an Excel workbook or another archive: save it as CSV.")
     text = decode(raw).lstrip("\r\n")
     if not text.strip():
         raise ReadError(f"{path} is empty.")

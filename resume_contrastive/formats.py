@@ -43,7 +43,8 @@ class FileLimits:
 
 # %% ../nbs/00i_formats.ipynb #f8b064d7
 _ODD = re.compile(  # what no writer means
-    r"(?<=[a-z])[^\x00-\x7f\xdf-\xf6\xf8-\xffœšž‘’\xad]+(?=[a-z])"  # a capital or sign in a word
+    r"(?<=[a-z])[^\x00-\x7f\xdf-\xf6\xf8-\xffœšž‘’–—…\xad]+(?=[a-z])"  # a sign inside a word
+    r"|(?<=[a-z])[À-ÖØ-ÞŒŠŽŸ]"  # a capital after a small letter
     r"|(?<!\S)[^\x00-\x7f\xa0à–—•·€£©®§]+(?!\S)"  # a letter that stands alone
     r"|\ufffd")
 

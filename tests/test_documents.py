@@ -172,6 +172,7 @@ def test_rows_with_too_few_and_too_many_cells(tmp_path):
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b" \n\n ", "is empty"),
+        ("a.csv", b"PK\x03\x04" + bytes(99), "is an Excel workbook or another archive"),
         ("a.csv", b"a,b\n1,2\n", "has no column of job text: found a, b"),
         ("a.csv", bytes(range(256)) * 8, "has no column of job text"),
         ("a.jsonl", b'{"text": "cook"}\n{"text": ', "is not JSON lines"),
