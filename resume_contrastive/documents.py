@@ -11,7 +11,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from .cleaning import repair_text
+from .files import FileLimits, ReadError, read_texts
+from .formats import decode
 
 # %% auto #0
-__all__ = ['KINDS', 'SECTIONS', 'HEADINGS', 'MAX_FILE_MB', 'MAX_PAGES', 'READERS', 'ReadError', 'Document', 'split_sections',
-           'document_from_text', 'read_table', 'read_file', 'read_folder', 'write_documents', 'read_documents']
+__all__ = ['KINDS', 'SECTIONS', 'HEADINGS', 'Document', 'split_sections', 'document_from_text', 'read_table', 'read_file',
+           'read_folder', 'write_documents', 'read_documents']
 
 # %% ../nbs/00a_documents.ipynb #30f2cb16
 KINDS = ("resume", "job")
@@ -34,10 +37,6 @@ SECTIONS = {
 }
 
 # %% ../nbs/00a_documents.ipynb #1a5f7f3f
-class ReadError(ValueError):
-    "A file or table that cannot be read; the message says why and what to do"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Document:
     "A resume or a job, as named sections in their order"
@@ -192,7 +191,7 @@ def document_from_text(
                     sections=split_sections(text, kind), source=source)
 
 # %% ../nbs/00a_documents.ipynb #c8a31824
-_COLUMNS = {
+_COLUMNS = {  # without `model_response`: what a model said about an advert is not the advert
     "resume": dict(text=("Resume_str", "resume_text", "Resume", "text", "cv"),
                    html=("Resume_html",),
                    id=("ID", "id", "resume_id", "uid"), title=("title", "job_title"),
@@ -203,33 +202,40 @@ _COLUMNS = {
 }
 
 
-def _decode(raw: bytes) -> str:
-    "UTF-8 with or without a mark, UTF-16 with one, else what a Windows spreadsheet writes"
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace")
+def _delimiter(text: str, kind: str) -> str:
+    "The delimiter under which the header holds most known names, then most names at all"
+    known = {n.lower() for names in _COLUMNS[kind].values() for n in names}
+    heads = {d: next(csv.reader(io.StringIO(text, newline=""), delimiter=d), []) for d in ",;\t|"}
+    best = max(heads, key=lambda d: (sum(n.strip().lower() in known for n in heads[d]),
+                                     len(heads[d])))
+    return best if len(heads[best]) > 1 else "\x1f"  # one column: a comma is a part of its text
 
 
-def _records(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def _records(path: Path, kind: str) -> tuple[list[dict[str, Any]], list[str]]:
     "The rows of a CSV or JSONL file as dictionaries, and the column names"
-    raw = path.read_bytes()
-    if not raw.strip():
+    try:
+        raw = path.read_bytes()
+    except OSError as e:
+        raise ReadError(f"{path} can't be opened ({type(e).__name__}).") from e
+    if raw.startswith(b"PK\x03\x04"):
+        raise ReadError(f"{path} is an Excel workbook or another archive: save it as CSV.")
+    text = decode(raw).lstrip("\r\n")
+    if not text.strip():
         raise ReadError(f"{path} is empty.")
-    text = _decode(raw)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         try:
             rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-        except json.JSONDecodeError as e:
+        except (json.JSONDecodeError, RecursionError) as e:
             raise ReadError(f"{path} is not JSON lines: {e}") from e
         if not all(isinstance(r, dict) for r in rows):
             raise ReadError(f"{path}: each line must be a JSON object, one document a line")
         return rows, sorted({k for r in rows for k in r})
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t|", key=head.count)
     csv.field_size_limit(1 << 30)
     try:
+        if named := re.match(r'"?sep=(.)"?\r?\n', text):  # Excel's own way to name it
+            text, delimiter = text[named.end():], named[1]
+        else:
+            delimiter = _delimiter(text, kind)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
         return list(reader), list(reader.fieldnames or [])
     except csv.Error as e:
@@ -246,12 +252,13 @@ def read_table(
     kind: str,  # 'resume' or 'job'
     *,
     repairs: Counter | None = None,  # counts of repairs are added to it
+    strict: bool = False,  # raise on the first row that can't be used
 ) -> tuple[list[Document], list[dict[str, str]]]:  # documents, and (row, reason) of rejected rows
     "Read a table of resumes or jobs; `ReadError` when the file or its columns can't be used"
     path = Path(path)
     if not path.is_file():
         raise ReadError(f"{path} does not exist. Name a CSV or JSONL file of {kind}s.")
-    rows, names = _records(path)
+    rows, names = _records(path, kind)
     col = {k: _column(names, wanted) for k, wanted in _COLUMNS[kind].items()}
     if not (col["text"] or col["html"]):
         shown = ", ".join(str(n)[:30] for n in names[:8]) or "none"  # a header may be a text
@@ -261,7 +268,8 @@ def read_table(
 
     def cell(row: dict[str, Any], part: str) -> str:
         value = row.get(col[part]) if col[part] else None
-        return "" if value is None else str(value)
+        is_text = type(value) in (str, int, float)  # JSON lines may hold lists and objects
+        return re.sub("[\ud800-\udfff]", "\ufffd", str(value)) if is_text else ""
 
     for n, row in enumerate(rows):
         id = cell(row, "id").strip() or f"{kind}-{n:06d}"
@@ -269,131 +277,62 @@ def read_table(
         seen.add(id)
         try:
             documents.append(document_from_text(
-                cell(row, "text") or cell(row, "html"), kind, id=id,
+                next(filter(str.strip, (cell(row, "text"), cell(row, "html"))), ""), kind, id=id,
                 title=cell(row, "title") if col["title"] else (None if kind == "resume" else ""),
                 category=cell(row, "category"), source=f"{path.name}#{n}", repairs=repairs,
                 first_line_is_title=col["text"] == "Resume_str"))
         except ReadError as e:
+            if strict:
+                raise ReadError(f"{path}, record {n + 1}: {e}") from e
             rejects.append({"row": f"{path.name}#{n}", "reason": str(e)})
     return documents, rejects
 
-# %% ../nbs/00a_documents.ipynb #b16134c9
-MAX_FILE_MB = 20
-MAX_PAGES = 50
-_GAP = 0.12  # a wider gap than this share of the line's height is a space
-
-
-def _page_text(page: Any) -> str:
-    "Text of a PDF page, with the spaces that are only drawn as gaps put back"
-    import pypdfium2.raw as raw
-
-    chars = page.get_textpage()
-    out, end = [], None  # right edge, bottom and top of the last visible character
-    for i in range(chars.count_chars()):
-        char = chr(raw.FPDFText_GetUnicode(chars, i))
-        if char.isspace():
-            out.append(char)
-            end = None
-            continue
-        left, bottom, right, top = chars.get_charbox(i, loose=True)
-        if end and bottom < end[2] and top > end[1] and left - end[0] > _GAP * (top - bottom):
-            out.append(" ")
-        out.append(char)
-        end = right, bottom, top
-    return "".join(out).replace("\r", "")
-
-
-def _pdf_text(path: Path) -> str:
-    import pypdfium2 as pdfium
-
-    try:
-        pdf = pdfium.PdfDocument(path)
-    except pdfium.PdfiumError as e:
-        raise ReadError(f"not a readable PDF: {e}") from e
-    try:
-        if len(pdf) > MAX_PAGES:
-            raise ReadError(f"{len(pdf)} pages; the limit is {MAX_PAGES}")
-        return "\n".join(_page_text(page) for page in pdf)
-    finally:
-        pdf.close()
-
-# %% ../nbs/00a_documents.ipynb #a4cc93db
-def _docx_text(path: Path) -> str:
-    import zipfile
-
-    import docx
-    from docx.table import Table
-
-    try:
-        with zipfile.ZipFile(path) as z:
-            if sum(i.file_size for i in z.infolist()) > 10 * MAX_FILE_MB * 2**20:
-                raise ReadError("unpacks to more than the size limit")
-        document = docx.Document(str(path))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as e:
-        raise e if isinstance(e, ReadError) else ReadError(f"not a readable DOCX: {e}") from e
-
-    seen: set[Any] = set()  # a merged cell stands in several rows
-
-    def lines(container: Any) -> Iterable[str]:
-        for item in container.iter_inner_content():
-            if isinstance(item, Table):
-                for cell in (c for row in item.rows for c in row.cells if c._tc not in seen):
-                    seen.add(cell._tc)
-                    yield from lines(cell)
-            else:
-                yield item.text
-
-    header = [x for s in document.sections for x in lines(s.header) if x.strip()]
-    return "\n".join([*dict.fromkeys(header), *lines(document)])
-
-# %% ../nbs/00a_documents.ipynb #cf705fa8
-READERS: dict[str, Callable[[Path], str]] = {
-    ".pdf": _pdf_text, ".docx": _docx_text,
-    ".txt": lambda p: _decode(p.read_bytes()), ".md": lambda p: _decode(p.read_bytes()),
-}
-
 # %% ../nbs/00a_documents.ipynb #3fc6f2c7
 def read_file(
-    path: str | Path,  # .pdf, .docx, .txt or .md
+    path: str | Path,  # .pdf, .docx, .txt, .md or .json
     kind: str,  # 'resume' or 'job'
     *,
     id: str = "",  # the file's name without its ending by default
+    limits: FileLimits | None = None,  # size, pages, time
+    workers: int = 0,  # 1: in a process of its own, which keeps the time limit and survives crashes
+    repairs: Counter | None = None,  # counts of repairs are added to it
 ) -> Document:  # `ReadError` names the file and the reason
     "Read one resume or job from a file"
     path = Path(path)
-    if not path.is_file():
-        raise ReadError(f"{path} is a folder, name a file." if path.is_dir()
-                        else f"{path} does not exist.")
-    if path.suffix.lower() not in READERS:
-        raise ReadError(f"{path}: files of type '{path.suffix}' are not read. "
-                        f"Known: {', '.join(READERS)}")
-    if path.stat().st_size > MAX_FILE_MB * 2**20:
-        raise ReadError(f"{path}: larger than {MAX_FILE_MB} MB")
+    ((_, text),) = read_texts([path], limits=limits, workers=workers, strict=True)
     try:
-        text = READERS[path.suffix.lower()](path)
-        return document_from_text(text, kind, id=id or path.stem, source=path.name)
-    except Exception as e:  # parsers raise types of their own for damaged files
-        why = f"{e}" if isinstance(e, ReadError) else f"damaged ({type(e).__name__})"
-        raise ReadError(f"{path}: {why if path.stat().st_size else 'the file is empty'}") from e
+        return document_from_text(text, kind, id=id or path.stem, source=path.name,
+                                  repairs=repairs)
+    except ReadError as e:
+        raise ReadError(f"{path}: {e}") from e
 
 
 def read_folder(
     folder: str | Path,  # files directly in it, in the order of their names
     kind: str,  # 'resume' or 'job'
+    *,
+    strict: bool = False,  # raise on the first file that can't be read
+    limits: FileLimits | None = None,  # for each file
+    workers: int | None = None,  # most processes; None: one a core; 0: this one, without time limit
+    repairs: Counter | None = None,  # counts of repairs are added to it
 ) -> tuple[list[Document], list[dict[str, str]]]:  # documents, and (path, reason) of the others
     "Read all files of a folder; what can't be read is listed and the rest goes on"
     folder = Path(folder)
     if not folder.is_dir():
         raise ReadError(f"{folder} is not a folder.")
+    paths = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     documents, rejects = [], []
-    for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
-        if path.is_dir():
-            rejects.append({"path": path.name, "reason": "a folder: name it by itself"})
-            continue
-        try:
-            documents.append(read_file(path, kind, id=path.name))
-        except ReadError as e:
-            rejects.append({"path": path.name, "reason": str(e).removeprefix(f"{path}: ")})
+    with closing(read_texts(paths, limits=limits, workers=workers, strict=strict)) as texts:
+        for path, text in texts:
+            try:
+                if isinstance(text, ReadError):
+                    raise text
+                documents.append(document_from_text(text, kind, id=path.name, source=path.name,
+                                                    repairs=repairs))
+            except ReadError as e:
+                if strict:
+                    raise ReadError(f"{path}: {e}") from e
+                rejects.append({"path": path.name, "reason": str(e)})
     return documents, rejects
 
 # %% ../nbs/00a_documents.ipynb #2f52cfb3
@@ -420,11 +359,10 @@ def read_documents(
     path: str | Path,  # a file that `write_documents` wrote
 ) -> list[Document]:  # `ReadError` when it is missing or something else
     "Read documents from Parquet"
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         rows = pq.read_table(path).to_pylist()
         return [Document(**{**r, "sections": json.loads(r["sections"])}) for r in rows]
-    except (pa.ArrowInvalid, FileNotFoundError, KeyError, TypeError) as e:
+    except (ValueError, OSError, KeyError, TypeError) as e:  # Arrow's errors are ValueErrors too
         raise ReadError(f"{path} is no table of documents: {e}") from e

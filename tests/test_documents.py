@@ -1,5 +1,6 @@
 """Reading documents: every encoding and layout, bad files listed, nothing invented."""
 
+import csv
 import io
 import json
 import random
@@ -17,7 +18,6 @@ from reportlab.lib import pdfencrypt
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfgen import canvas
 
-from resume_contrastive import documents as module
 from resume_contrastive.cleaning import repair_text, scrub_contacts
 from resume_contrastive.documents import (
     SECTIONS,
@@ -31,6 +31,7 @@ from resume_contrastive.documents import (
     split_sections,
     write_documents,
 )
+from resume_contrastive.files import FileLimits
 
 CSV = (
     'ID{d}Resume_str{d}Category\n7{d}"Cook{d} Café\nSkills\n""knives"""{d}CHEF\n8{d}Baker{d}BAKER\n'
@@ -59,6 +60,75 @@ def test_table_in_any_encoding_with_any_delimiter(tmp_path, encoding, delimiter)
     ]
     assert docs[0].sections == {"skills": '"knives"'}
     assert docs[1].source == "r.csv#1"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "mac-roman"])
+def test_table_in_the_rarer_encodings(tmp_path, encoding):
+    path = tmp_path / "r.csv"
+    path.write_bytes(
+        'ID,Resume_str,Category\n7,"Chef\nSkills\ncrème brûlée – “mise en place”",CHEF\n'.encode(
+            encoding
+        )
+    )
+    assert read_table(path, "resume")[0][0].sections == {"skills": "crème brûlée – “mise en place”"}
+
+
+@pytest.mark.parametrize(
+    "extra", [("Resume_html",), ("Category",), ("Resume_html", "Category"), ()]
+)
+def test_the_public_resume_schema_with_and_without_its_optional_columns(tmp_path, extra):
+    cells = {"Resume_html": "<b>COOK</b>", "Category": "CHEF"}
+    with (tmp_path / "r.csv").open("w", newline="") as f:
+        out = csv.writer(f)
+        out.writerow(["ID", "Resume_str", *extra])
+        out.writerow(["7", "COOK\nSkills\nknives", *(cells[x] for x in extra)])
+        if "Resume_html" in extra:  # used where there is no text
+            html = "<p>BAKER</p><p>Skills</p>rye"
+            out.writerow(["8", " ", *(html if x == "Resume_html" else "CHEF" for x in extra)])
+    docs, rejects = read_table(tmp_path / "r.csv", "resume")
+    assert rejects == [] and docs[0].title == "COOK" and docs[0].sections == {"skills": "knives"}
+    assert docs[0].category == ("CHEF" if "Category" in extra else "")
+    if "Resume_html" in extra:
+        assert (docs[1].title, docs[1].sections) == ("BAKER", {"skills": "rye"})
+
+
+def test_the_public_job_schema_ignores_what_a_model_made_of_the_advert(tmp_path):
+    with (tmp_path / "j.csv").open("w", newline="") as f:
+        out = csv.writer(f)
+        out.writerow(["company_name", "job_description", "position_title", "description_length",
+                      "model_response"])  # fmt: skip
+        out.writerow(["Acme", "boils\nRequirements:\nsalt", "Cook", "24", '{"Skills": "sorcery"}'])
+        out.writerow(["Acme", "", "Baker", "0", '{"Skills": "sorcery"}'])
+    docs, rejects = read_table(tmp_path / "j.csv", "job")
+    assert [(d.title, d.sections) for d in docs] == [
+        ("Cook", {"about": "boils", "requirements": "salt"})
+    ]
+    assert rejects == [{"row": "j.csv#1", "reason": "no text in it"}]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_quoted_header_may_contain_other_delimiters(tmp_path, delimiter):
+    others = "".join(d for d in ",;|" if d != delimiter) * 3
+    with (tmp_path / "j.csv").open("w", newline="") as f:
+        out = csv.writer(f, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+        out.writerow([f"a{others}b\nc", "position_title", "job_description"])
+        out.writerow(["1", "Cook", f"boils{others}\nroasts"])
+    doc = read_table(tmp_path / "j.csv", "job")[0][0]
+    assert doc.title == "Cook" and words(doc.text) == ["Cook", "About", "boils", "roasts"]
+
+
+def test_excel_may_name_its_delimiter_and_a_single_column_has_none(tmp_path):
+    path = tmp_path / "j.csv"
+    path.write_text("sep=;\nid;text\n1;boils, roasts, bakes\n")
+    assert read_table(path, "job")[0][0].sections == {"about": "boils, roasts, bakes"}
+    path.write_text("\n\ntext\nboils, roasts; bakes\n")
+    assert read_table(path, "job")[0][0].sections == {"about": "boils, roasts; bakes"}
+
+
+def test_records_are_counted_not_lines(tmp_path):
+    path = tmp_path / "j.csv"
+    path.write_text("id,text\n" + "".join(f'{n},"boils\n\nand\nroasts"\n' for n in range(50)))
+    assert len(read_table(path, "job")[0]) == 50
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -102,6 +172,7 @@ def test_rows_with_too_few_and_too_many_cells(tmp_path):
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b" \n\n ", "is empty"),
+        ("a.csv", b"PK\x03\x04" + bytes(99), "is an Excel workbook or another archive"),
         ("a.csv", b"a,b\n1,2\n", "has no column of job text: found a, b"),
         ("a.csv", bytes(range(256)) * 8, "has no column of job text"),
         ("a.jsonl", b'{"text": "cook"}\n{"text": ', "is not JSON lines"),
@@ -131,14 +202,24 @@ def test_jsonl_reads_like_csv(tmp_path):
     assert rejects == [{"row": "j.jsonl#1", "reason": "no text in it"}]
 
 
-
-
-@pytest.mark.parametrize(
-    "line", ['"text"', "[1, 2]", "1", "null"]
-)
+@pytest.mark.parametrize("line", ['"text"', "[1, 2]", "1", "null"])
 def test_jsonl_of_something_else_is_a_read_error(tmp_path, line):
     (tmp_path / "j.jsonl").write_text(line + "\n")
     with pytest.raises(ReadError):
+        read_table(tmp_path / "j.jsonl", "job")
+
+
+@pytest.mark.parametrize("value", ['["a"]', '{"a": 1}', "null", "true", '" "'])
+def test_a_text_that_is_no_text_is_a_reject(tmp_path, value):
+    (tmp_path / "j.jsonl").write_text(f'{{"text": {value}}}\n{{"text": "boils"}}\n')
+    docs, rejects = read_table(tmp_path / "j.jsonl", "job")
+    assert [d.sections for d in docs] == [{"about": "boils"}]
+    assert rejects == [{"row": "j.jsonl#0", "reason": "no text in it"}]
+
+
+def test_jsonl_nested_too_deeply_is_a_read_error(tmp_path):
+    (tmp_path / "j.jsonl").write_text('{"text": ' + "[" * 100_000 + "\n")
+    with pytest.raises(ReadError, match="is not JSON lines"):
         read_table(tmp_path / "j.jsonl", "job")
 
 
@@ -239,6 +320,7 @@ def test_a_folder_lists_the_bad_files_and_reads_the_rest(folder):
     assert [(d.id, d.title) for d in docs] == [
         ("good.pdf", "Head Chef"),
         ("good.txt", "Pastry Cook"),
+        ("wrong.docx", "Head Chef"),  # it is a PDF, and read as one
     ]
     assert {r["path"]: r["reason"] for r in rejects}.keys() == {
         "bomb.docx",
@@ -246,21 +328,40 @@ def test_a_folder_lists_the_bad_files_and_reads_the_rest(folder):
         "image.pdf",
         "long.pdf",
         "picture.png",
-        "wrong.docx",
         "wrong.pdf",
         "zero.docx",
     }
     reason = {r["path"]: r["reason"] for r in rejects}
-    assert reason["bomb.docx"] == "unpacks to more than the size limit"
+    assert reason["bomb.docx"] == "unpacks to more than 100 MB"
     assert (folder / "bomb.docx").stat().st_size < 2**20
     assert "password" in reason["encrypted.pdf"]
-    assert reason["image.pdf"] == "no text in it"
+    assert "it needs OCR" in reason["image.pdf"]
     assert reason["long.pdf"] == "51 pages; the limit is 50"
     assert reason["zero.docx"] == "the file is empty"
-    assert reason["wrong.docx"].startswith("not a readable DOCX")
     assert reason["wrong.pdf"].startswith("not a readable PDF")
-    assert "files of type '.png' are not read" in reason["picture.png"]
+    assert "it is an image" in reason["picture.png"]
     assert not any(str(folder) in r["reason"] for r in rejects)
+
+
+def test_strict_turns_the_first_bad_file_or_row_into_an_error(folder):
+    with pytest.raises(ReadError, match=r"bomb\.docx: unpacks to more than 100 MB"):
+        read_folder(folder, "resume", strict=True)
+    (folder / "t.csv").write_text("id,text\n1,boils\n2,\n3,\n")
+    with pytest.raises(ReadError, match=r"t\.csv, record 2: no text in it"):
+        read_table(folder / "t.csv", "job", strict=True)
+
+
+def test_reading_in_this_process_gives_the_same(folder):
+    apart, here = (read_folder(folder, "resume", workers=n) for n in (2, 0))
+    assert apart == here
+
+
+def test_repairs_of_files_are_counted(tmp_path):
+    (tmp_path / "a.txt").write_text("Led R&amp;D\nCooks")
+    repairs = Counter()
+    read_folder(tmp_path, "resume", repairs=repairs)
+    read_file(tmp_path / "a.txt", "resume", repairs=repairs)
+    assert repairs == {"entity": 2}
 
 
 def test_hidden_files_are_left_alone_and_folders_are_listed(tmp_path):
@@ -273,11 +374,10 @@ def test_hidden_files_are_left_alone_and_folders_are_listed(tmp_path):
         read_folder(tmp_path / "none", "resume")
 
 
-def test_a_file_over_the_limit_is_not_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MAX_FILE_MB", 0)
-    (tmp_path / "a.txt").write_text("Cook")
-    with pytest.raises(ReadError, match="larger than 0 MB"):
-        read_file(tmp_path / "a.txt", "resume")
+def test_a_file_over_the_limit_is_not_read(tmp_path):
+    (tmp_path / "a.txt").write_text("Cook " * 1000)
+    with pytest.raises(ReadError, match=r"a\.txt: larger than 0\.001 MB"):
+        read_file(tmp_path / "a.txt", "resume", limits=FileLimits(max_mb=0.001))
 
 
 def test_a_pdf_with_a_page_that_cannot_be_loaded_is_a_read_error(tmp_path):
@@ -379,8 +479,6 @@ def test_flipped_bytes_never_raise_anything_but_a_read_error(tmp_path, ending):
         except Exception as e:
             found[type(e).__name__] += 1
     assert not found
-
-
 
 
 @pytest.mark.parametrize(
