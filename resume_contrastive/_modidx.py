@@ -787,6 +787,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'resume_contrastive/sections.py'),
                                              'resume_contrastive.sections._phrases': ( 'sections.html#_phrases',
                                                                                        'resume_contrastive/sections.py'),
+                                             'resume_contrastive.sections._sentences': ( 'sections.html#_sentences',
+                                                                                         'resume_contrastive/sections.py'),
                                              'resume_contrastive.sections._stands_out': ( 'sections.html#_stands_out',
                                                                                           'resume_contrastive/sections.py'),
                                              'resume_contrastive.sections._table': ( 'sections.html#_table',

@@ -69,12 +69,12 @@ _STEPS: tuple[tuple[str, re.Pattern, object], ...] = (  # kind, what is wrong, w
     ("hyphen", re.compile("\u00ad"), ""),
     ("bullet", _BULLET, "- "),
     ("bullet", _RUN, lambda m: re.sub(rf"[ \t]*[{_GLYPH}][ \t]*", "\n- ", m[0])),
-    ("glued", re.compile(r"(?<=[a-z]{3}[.!?])(?=[A-Z][a-z]+\b(?<!\.Net)(?<!\.Com)(?<!\.Co)"
+    ("glued", re.compile(r"(?<=[a-z]{3}[.!?])(?<!www\.)(?=[A-Z][a-z]+\b(?<!\.Net)(?<!\.Com)(?<!\.Co)"
                          r"(?<!\.Js)(?<!\.Org)(?<!\.Tech))"), " "),
     ("glued", re.compile(rf"(?<=[a-z]{{3}})(?=(?:{_OPENERS})\b(?! Manager))"), "\n"),
 )
 
-# %% ../nbs/00e_cleaning.ipynb #0bebb0c8
+# %% ../nbs/00e_cleaning.ipynb #79323ead
 def repair_text(
     text: str,  # raw text of a cell or a file
 ) -> tuple[str, Counter]:  # the text, and how often each kind of repair was made
@@ -158,10 +158,12 @@ _PATTERNS: tuple[tuple[str, re.Pattern], ...] = (
                        re.I)),
     ("handle", re.compile(r"\b(?:linkedin|github|gitlab|twitter|skype|instagram|facebook|behance|"
                           r"telegram|whatsapp)(?: (?:id|profile|handle|username))?\s?: ?"
-                          r"(?P<v>@?[\w./-]{3,}\w)(?=\s*(?:[|,;•)\n]|$))|"
+                          r"(?P<v>@?[\w./-]{3,}\w)(?=\s*(?:[|,;•)\n]| - |$))|"
                           r"(?:^|[|;•] ?)(?P<w>in/[a-z][\w-]{4,})", re.I | re.M)),
     ("address", re.compile(
-        rf"(?:Flat \w{{1,4}},? )?\b\d{{1,5}}[A-Za-z]?,? (?:[NSEW]\.? )?(?:[A-Z][\w.'-]* ){{1,4}}"
+        r"(?:Flat \w{1,4},? )?(?<![$£€,.\d])\b(?!(?:19[5-9]|20[0-2])\d (?:[A-Z][\w.'-]* )+"
+        r"(?:Place|Pl|Way|C[Tt]|Close|Square|Court|St)\b)"
+        rf"\d{{1,5}}[A-Za-z]?,? (?:[NSEW]\.? )?(?:[A-Z][\w.'-]* ){{1,4}}"
         rf"(?:{_SUFFIX}|{_SUFFIX.upper()})\b\.?{_UNIT}(?:,? {_ZIP})?|"
         rf"{_ZIP}|\b[A-Z]{{1,2}}\d[A-Z\d]? \d[A-Z]{{2}}\b|\bP\.? ?O\.? Box \d+|"
         r"\b(?i:pin(?: ?code)?|zip(?: code)?)\s?[:-]? ?\d{3} ?\d{2,3}\b|"
@@ -171,7 +173,8 @@ _NEEDED = {  # no use to look further in a text without any of these
     "email": re.compile(r"@|\bdot\b|[(\[{] ?at\b", re.I),
     "url": re.compile(r"://|www\.|\.[a-z]{2,4}/|\b(?:website|portfolio|blog|web): ", re.I),
 }
-_NUMBER = re.compile(r"(?<![\w/.,$£€₹-])(?<![$£€₹] )\+?\(?\d[\d ()./-]{5,20}\d(?![\w/-]|[.,]\d)"
+_NUMBER = re.compile(r"(?<![\w/.,$£€₹-])(?<![$£€₹] )(?<!ISBN )(?<!ISBN: )"
+                     r"\+?\(?\d[\d ()./-]{5,20}\d(?![\w/-]|[.,]\d)"
                      r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]?\d{1,6}\b)?", re.I)
 _LABELLED = re.compile(r"\b(?:phone|tel|telephone|mobile|cell|ph|fax|call|contact no)\b\.?(?: no\.?)?"
                        r"\s?[:#]?\s?(?P<v>\+?\(?\d[\d ()./-]{5,18}\d)(?![\w])", re.I)
@@ -185,19 +188,21 @@ _NAME = re.compile(rf"(?:{_LEAD})?[^\W\d_a-zß-ÿ][\w'’-]*\.?(?: (?:[^\W\d_a-z
                    r"von|der|bin|al|la|da|del|di)){1,3}(?:,? (?:MD|M\.D\.|Ph\.?D\.?|RN|CPA|MBA|PMP|"
                    r"Jr\.?|Sr\.?|II|III|PE|Esq\.?|BSN|FNP))*")
 _NO_NAME = re.compile(
-    r"\b(?:engineer|develop|manag|analy|account|nurs|teach|chef|cook|design|consult|direct|assist|"
-    r"special|coordinat|administrat|program|architect|technic|supervis|represent|officer|instruct|"
-    r"train|associat|advis|recruit|scien|baker|driver|clerk|plann|audit|bookkeep|execut|lead|general|"
-    r"foreman|estimat|therap|advocate|univers|college|school|institut|academy|compan|corp|inc\b|llc|"
-    r"ltd|hospital|center|centre|group|bank|trust|hotel|church|department|county|city|state|resume|"
-    r"curriculum|vitae|cv\b|skills?|experience|education|summary|profile|objective|contact|phone|"
-    r"email|mail|mobile|address|page|reference|language|certif|licen|sales|market|finance|human|"
-    r"resource|service|software|data|web|office|project|business|product|quality|health|medical|"
+    r"\b(?:engineer|develop|manag|analy|account|nurs|teach|design|consult|direct|assist|special|"
+    r"coordinat|administrat|program|architect|technic|supervis|represent|instruct|train|associat|"
+    r"advis|recruit|scien|execut|estimat|therap|advocat|univers|institut|academ|compan|corporat|"
+    r"hospital|curriculum|reference|language|certif|licen|resource|communic|operat|financ|market|"
+    r"profession|present|electric|mechanic|product|technolog|psycholog|nutrition|underwrit)|"
+    r"\b(?:officers?|chef|cook|baker|driver|clerk|planner|auditor|bookkeeper|lead|general|generalist|superintendent|foreman|apparel|note|medicine|"
+    r"worker|buyer|writer|editor|artist|attorney|paralegal|server|cashier|banker|agent|broker|"
+    r"plumber|owner|president|founder|intern|student|senior|junior|team|"
+    r"college|school|inc|llc|ltd|center|centre|group|bank|trust|hotel|church|department|county|"
+    r"city|state|resume|vitae|cv|skills?|experience|education|summary|profile|objective|contact|"
+    r"phone|e-?mail|mobile|address|page|sales|human|service|services|software|data|web|office|"
+    r"project|business|quality|health|medical|retail|motors|history|equal|writing|"
     r"street|road|avenue|north|south|east|west|new|united|january|february|march|april|june|july|"
-    r"august|september|october|november|december|present|current|the|and|of|for|in|to|with|name|"
-    r"owner|president|founder|intern|student|worker|operator|buyer|writer|editor|artist|attorney|"
-    r"paralegal|nutrition|psychology|retail|motors|history|underwrit|server|cashier|banker|agent|broker|mechanic|electrician|plumber|writing|equal|"
-    r"team|senior|junior|microsoft|google|amazon|adobe|oracle|java|python|windows|linkedin)", re.I)
+    r"august|september|october|november|december|current|the|and|of|for|in|to|with|"
+    r"microsoft|google|amazon|adobe|oracle|java|python|windows|linkedin)\b", re.I)
 _TOWN = re.compile(r"[A-Z][\w.'-]+(?: [A-Z][\w.'-]+){0,2}, ?(?:[A-Z]{2}\b|[A-Z][a-z]{3,}\b)")
 _SEPARATOR = re.compile(r"\s*(?:[|•·;]|\s[-–—]\s|\t|(?<=\w),(?= [a-z]+[.\w]*@))\s*")
 _MARK = re.compile(r"\[(?:email|url|handle|phone|address)\]")
@@ -215,6 +220,8 @@ def _phone(m: re.Match) -> bool:
     text = re.split(r"[ ,]*(?:x|ext)", m[0], maxsplit=1, flags=re.I)[0]
     digits = len(re.sub(r"\D", "", text))
     named = text.startswith(("+", "(")) or not _DATES.search(text)
+    if re.fullmatch(r"\d+\.\d+", text):  # a version, a build, a licence
+        return False
     return 9 <= digits <= 15 and named and not _AMOUNT.fullmatch(text) and not _IP.fullmatch(text)
 
 # %% ../nbs/00e_cleaning.ipynb #3744bf2b
@@ -257,19 +264,22 @@ def contact_spans(
     starts = [0, *(m.end() for m in re.finditer("\n", text))]
     lines = [(a, text[a:b - 1]) for a, b in pairwise([*starts, len(text) + 1])]
     lines = [(a, line) for a, line in lines if line.strip()]
-    ends = [a for a, _ in lines[1:]] + [len(text) + 1]
+    ends = [*(a for a, _ in lines), len(text) + 1][1:] if lines else []
     bearing = [bool(_MARK.search(line)) or any(a <= c.start < e for c in found)
                for (a, line), e in zip(lines, ends, strict=True)]
+    personal = [c for c in found if c.kind in ("email", "phone", "handle")]
+    beside = [bool(_MARK.search(line)) or any(a <= c.start < e for c in personal)
+              for (a, line), e in zip(lines, ends, strict=True)]
     names: set[str] = {m["v"].strip() for m in _CALLED.finditer(text) if _is_name(m["v"].strip())}
     for i, (a, line) in enumerate(lines):
-        near = any(bearing[max(0, i - 2):i + 3]) or (name_line and i == 0)
-        if not near or len(line) > 200:
+        near = any(beside[max(0, i - 2):i + 4]) or (name_line and i == 0)
+        if len(line) > 200 or not (near or any(bearing[max(0, i - 1):i + 2])):
             continue
         pieces = _pieces(line)
-        if pieces and _is_name(pieces[0][1]) and (bearing[i] or len(pieces) == 1):
+        if near and pieces and _is_name(pieces[0][1]) and (bearing[i] or len(pieces) == 1):
             names.add(pieces[0][1])
         for at, piece in pieces:
-            if (_TOWN.fullmatch(piece) and (bearing[i] or any(bearing[max(0, i - 1):i + 2]))
+            if (_TOWN.fullmatch(piece) and (bearing[i] or len(pieces) == 1)
                     and not any(c.start < a + at + len(piece) and a + at < c.end for c in found)):
                 found.append(Contact("address", a + at, a + at + len(piece)))
     for name in sorted(names, key=lambda n: (-len(n), n)):

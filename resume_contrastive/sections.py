@@ -226,18 +226,22 @@ _NOT_DUTY = (r"(?!have\b|need\b|possess|receive|get\b|enjoy|benefit|find\b|not\b
              r"eligible|qualified|registered|proficient|flexible|invited|joining|part of|self|"
              r"experienced|educated|required to (?:have|hold|complete))|hold\b|ideally|bring|"
              r"also (?:have|need|receive|be able|not))")
+_VERBS = ("act as|analy[sz]e|assist|build|carry out|collaborate|communicate|conduct|contribute|"
+          "coordinate|create|define|deliver|design|develop|document|drive|ensure|establish|evaluate|"
+          "execute|gather|handle|identify|implement|lead|leverage|liaise|maintain|manage|mentor|"
+          "monitor|organi[sz]e|oversee|participate|partner|perform|plan|prepare|present|process|"
+          "produce|profile|provide|research|review|run|serve as|support|test|track|train|translate|"
+          "undertake|work (?:closely|with)|write")
 _WHO = (r"(?:you|(?:post[- ]?holder|candidate|applicant|individual|person|incumbent)s?|"
         r"(?:this|the) (?:role|position|post|job))")
 _NOT_OWN = r"(?! (?:been|the (?:opportunity|chance|resources|support)|access|every|plenty|to contact|any|questions?|a (?:disability|chance)))"
 _CUES = {
     "responsibilities": (
-        rf"{_WHO}(?:['’]ll| will| shall| would)(?: also| then| typically)? {_NOT_DUTY}[a-z]+|"
+        rf"{_WHO}(?:['’]?ll| will| shall| would)(?: also| then| typically)? {_NOT_DUTY}[a-z]+|"
         r"(?:responsible|accountable) for\b|(?:responsibilities|duties|tasks)\b"
         r"[^.:]{0,40} (?:include|be\b|are\b)|(?:role|position|post|job) "
         r"(?:involves|includes|entails|requires you to)\b|main purpose\b|"
-        r"^(?:assist|analy[sz]e|build|collaborate|conduct|coordinate|create|deliver|design|"
-        r"develop|drive|ensure|identify|implement|lead|maintain|manage|monitor|oversee|participate|"
-        r"perform|plan|prepare|provide|support|work (?:closely|with))s?(?! of\b) [a-z]"),
+        rf"^(?:{_VERBS})s?(?! of\b) [a-z]"),
     "requirements": (
         r"must(?: also)? (?:have|be|possess|hold|demonstrate)\b|"
         rf"(?<!if )(?<!should )(?<!when ){_WHO}(?:['’]ll| will| must| should| would| need to)?"
@@ -249,7 +253,7 @@ _CUES = {
         r"^(?:looking|seeking|searching) (?:for|an?)\b|"
         r"(?:previous|proven|strong|minimum|extensive|demonstrable|relevant|solid|prior|"
         r"hands[- ]on|excellent|good|sound|in-depth|\d\+?) "
-        r"(?:[\w/-]+ ){0,3}(?:experience|knowledge|understanding|skills|track record)\b|"
+        r"(?:[\w/-]+,? ){0,6}(?:experience|knowledge|understanding|skills|track record)\b|^experience\b|"
         r"demonstrated|expertise in|^excellent [^.]*skills|\d\+ years|proficien(?:t|cy) |"
         r"(?<!customer )(?<!patient )(?<!user )\b(?:experience|knowledge|understanding) "
         r"(?:of|in|with|working)\b|^(?:ability to|able to|familiarity with)|"
@@ -281,13 +285,24 @@ _CUES = {
         r"dbs\b|(?:job|vacancy|advert) (?:was|is) (?:originally|advertised)|"
         r"employment (?:agency|business)\b|(?:send|submit|email|forward) (?:your|an up)|"
         r"sponsorship\b|shortlisted\b|reasonable accommodation|recruitment agenc|"
-        r"for (?:further|more) (?:information|details)\b|^e-?mail\b|^tel\b"),
+        r"for (?:further|more) (?:information|details)\b|^e-?mail\b|^tel\b|[\w.]@[\w-]+\.|(?<=\[)(?:email|phone)\]|^or .{0,40}\[phone"),
 }
 _CUE = re.compile("|".join(f"(?P<{name}>{rx})" for name, rx in _CUES.items()).join(
     (r"(?:\b|(?=[£$]))(?:", ")")))
 _PREFERRED = re.compile(rf"\b(?:{_CUES['preferred']})")
-_SENTENCE = re.compile(r"(?<=[.!?])[\"”)]*\s+(?=[A-Z•\"“(£$\d*-])|(?<=[a-z)][.!?])(?=[A-Z\d])|"
-                       r"\s+•\s+(?=\S)|(?<=;)\s+")
+_OWN = re.compile(r"(?:we (?:have|are proud|take|pride|believe|also have)|our |in line with)"
+                  r"(?!.*\b(?:you|candidates?|applicants?|looking|seeking|require[ds]?)\b)")
+_SENTENCE = re.compile(r"(?<!e\.g\.)(?<!i\.e\.)(?<=[.!?])[\"”)]*\s+(?=[A-Z•\"“(£$\d*-])|"
+                       r"(?<=[a-z]{3}[.!?])(?=\d)|\s+•\s+(?=\S)|(?<=;)\s+")
+_ITEM = re.compile(rf"(?<=[a-z)]) (?=(?:{'|'.join(v[0].upper() + v[1:] for v in _VERBS.split('|'))}|"
+                   r"Experience|Ability|Knowledge|Strong|Excellent|Proven|Must|You) [a-z])")
+_RUN_ON = 60  # words; a sentence of more is a list that lost its line ends
+
+
+def _sentences(line: str) -> list[str]:
+    "The sentences of a line; what runs on is cut at words that open the item of a list"
+    return [part for s in _SENTENCE.split(line) if s.strip()
+            for part in (_ITEM.split(s) if len(s.split()) > _RUN_ON else [s])]
 
 
 def cue_of(
@@ -296,6 +311,8 @@ def cue_of(
     "The section that the earliest cue of a sentence speaks for"
     sentence = sentence.lower().removeprefix("- ")
     first = _CUE.search(sentence)
+    if first and first.lastgroup == "requirements" and _OWN.match(sentence):
+        return None  # 'We have a proven track record'
     if first is None:
         return None
     if first.lastgroup in ("requirements", "responsibilities"):  # what is wished for weighs less
@@ -316,22 +333,23 @@ def _between(cues: list[str | None], default: str) -> list[str]:
 
 def _by_cue(block: Block) -> list[Block]:
     "An unclaimed block of an advert, sentence by sentence"
-    out: list[tuple[str, str, list[str]]] = []
-    for line in block.lines:
-        sentences = [s for s in _SENTENCE.split(line) if s.strip()]
-        names = _between([cue_of(s) for s in sentences], block.section)
-        for k, (name, sentence) in enumerate(zip(names, sentences, strict=True)):
-            how = block.how if name == block.section else "cue"
-            if k and out and out[-1][0] == name:
-                out[-1][2][-1] += f" {sentence}"
-            elif out and out[-1][0] == name:
-                out[-1][2].append(sentence)
-            else:
-                out.append((name, how, [sentence]))
-        if not line and out:
-            out[-1][2].append("")
-    return [Block(name, how, block.heading if how == block.how else "", tuple(lines))
-            for name, how, lines in out]
+    parts = [(k, s) for k, line in enumerate(block.lines) for s in _sentences(line) or [""]]
+    told = [i for i, (_, s) in enumerate(parts) if s]
+    names = dict(zip(told, _between([cue_of(parts[i][1]) for i in told], block.section),
+                     strict=True))
+    out: list[tuple[str, list[str]]] = []
+    last = -1
+    for i, (k, sentence) in enumerate(parts):
+        name = names.get(i, out[-1][0] if out else block.section)  # a blank line stays in place
+        if not out or out[-1][0] != name:
+            out.append((name, [sentence]))
+        elif k == last:
+            out[-1][1][-1] += f" {sentence}"
+        else:
+            out[-1][1].append(sentence)
+        last = k
+    return [Block(name, block.how, block.heading, tuple(lines)) if name == block.section
+            else Block(name, "cue", "", tuple(lines)) for name, lines in out if any(lines)]
 
 
 def _by_lead(block: Block) -> list[Block]:
@@ -361,7 +379,7 @@ def _by_label(block: Block) -> list[Block]:
     "The value of a label such as `Location:`, and what follows it, which nothing claims"
     if block.how != "inline" or block.section not in ("other", "benefits"):
         return [block]
-    value, *rest = _SENTENCE.split(block.lines[0])
+    value, *rest = _sentences(block.lines[0]) or [""]
     rest = [" ".join(rest), *block.lines[1:]]
     return [Block(block.section, "inline", block.heading, (value,)),
             *([Block(FIRST["job"], "start", "", tuple(rest))] if any(rest) else [])]
