@@ -7,17 +7,74 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from .sections import heading_of
 
 # %% auto #0
-__all__ = ['repair_text', 'scrub_contacts']
+__all__ = ['repair_text', 'Contact', 'contact_spans', 'scrub_contacts']
 
 # %% ../nbs/00e_cleaning.ipynb #f95d7be0
-_BULLET = re.compile(r"^[ \t]*[•●▪◦■□–·∙*➢➤✓]+[ \t]*", re.M)
-_TAG = re.compile(r"</?[a-zA-Z][^<>\n]{0,200}>")
-_BREAK = re.compile(r"</?(?:p|br|li|ul|ol|div|h[1-6]|tr)\b[^<>]{0,200}>", re.I)
+_TAG = re.compile(r"<!--.*?-->|<(style|script|head)\b.*?</\1\s*>|<![a-zA-Z][^<>]*>|"
+                  r"</?[a-zA-Z][\w:-]*(?:\s+[\w:@.-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>\"']+))?)*"
+                  r"\s*/?>", re.S | re.I)
+_BLOCK = re.compile(r"</?(?:p|br|ul|ol|div|h[1-6]|tr|table|section|article|hr|dt|dd)\b", re.I)
+_ITEM = re.compile(r"<(/?)li\b", re.I)
+_INLINE = re.compile(r"</?(?:b|i|u|em|strong|font|sup|sub|mark|small)\b", re.I)
+_GLYPH = "•●▪◦■□·∙➢➤►▶♦◆○❖✓✔✦➔‣⁃\ue000-\uf8ff"
+_BULLET = re.compile(rf"^[ \t]*(?:(?:[{_GLYPH}–]|\*(?!\*))[ \t]*)+|"
+                     r"^[ \t]*[o§Ø�][ \t]+(?=[A-Z])", re.M)
+_RUN = re.compile(rf"^.*?[{_GLYPH}](?:.*?[ \t][{_GLYPH}][ \t]){{2}}.*$", re.M)
+_OPENERS = ("Experience|Strong|Ability|Excellent|Develop|Knowledge|Provide|Bachelor|Demonstrated|"
+            "Minimum|Proven|Must|Familiarity|Collaborate|Perform|Proficiency|Assist|Identify|"
+            "Understanding|Analyze|Able|Participate|Maintain|Conduct|Responsible|Proficient|Highly|"
+            "Expertise|Required|Preferred|Additional|Advanced|Working|You|We|This|The|What|Email")
+_PREFIXES = ("self|co|non|cross|multi|well|high|low|long|short|full|part|real|on|off|pre|post|in|"
+             "out|up|follow|hands|end|back|front|day|over|under|detail|team|problem|decision|time|"
+             "cost|customer|client|data|goal|results?|fast|third|first|one|two|year|face|state|e|"
+             "state-of-the|up-to|day-to|end-to|face-to")
 
-# %% ../nbs/00e_cleaning.ipynb #0bebb0c8
+# %% ../nbs/00e_cleaning.ipynb #79323ead
+def _tag(m: re.Match) -> str:
+    "What stands in for a tag: a line break for a block, nothing for bold, else a space"
+    if item := _ITEM.match(m[0]):
+        return "" if item[1] else "\n- "
+    if _BLOCK.match(m[0]):
+        return "\n"
+    return "" if _INLINE.match(m[0]) else " "
+
+
+_QUOTE = re.compile(r"â€(?=[ \n.,;:!?)A-Za-z]|$)")  # a closing quote whose last byte is lost
+
+
+def _escape(m: re.Match) -> str:
+    return chr(int(m[1] or m[2], 16))
+
+
+_STEPS: tuple[tuple[str, re.Pattern, object], ...] = (  # kind, what is wrong, what replaces it
+    ("mojibake", re.compile(r"â[—–][†¦ª«¶]?(?!\w)|â—(?=[A-Z])"), "•"),
+    ("mojibake", re.compile(r"(?<=[a-z])Â(?=[a-z])|Â{2,}|Â(?=['’\"\s]|$)", re.M), " "),
+    ("invisible", re.compile(r"[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe0f\ufeff]"), ""),
+    ("line_end", re.compile(r"[\x0b\x0c\x85\u2028\u2029]"), "\n"),
+    ("control", re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff]"), " "),
+    ("letterform", re.compile(r"[\ufb00-\ufb06\uff01-\uff5e\U0001d400-\U0001d7ff]"),
+     lambda m: unicodedata.normalize("NFKC", m[0])),
+    ("tag", re.compile(r'(?<=[^\s=])=""(?=[\s>])'), ""),  # words that a parser took for attributes
+    ("emphasis", re.compile(r"(?<![*\w])\*{1,2}(?=[^\s*])([^*\n]{1,120}?)[ \t]*\*\*(?!\*)"), r"\1"),
+    ("hyphen", re.compile(rf"(?<![\w-])((?:{_PREFIXES})[-\u2010]) ?\n(?=[a-z])"), r"\1"),
+    ("hyphen", re.compile(r"(?<=[a-z])[-\u00ad\u2010] ?\n(?=[a-z])"), ""),
+    ("hyphen", re.compile("\u00ad"), ""),
+    ("bullet", _BULLET, "- "),
+    ("bullet", _RUN, lambda m: re.sub(rf"[ \t]*[{_GLYPH}][ \t]*", "\n- ", m[0])),
+    ("glued", re.compile(r"(?<=[a-z]{3}[.!?])(?<!www\.)(?=[A-Z][a-z]+\b(?<!\.Net)(?<!\.Com)(?<!\.Co)"
+                         r"(?<!\.Js)(?<!\.Org)(?<!\.Tech))"), " "),
+    ("glued", re.compile(rf"(?<=[a-z]{{3}})(?=(?:{_OPENERS})\b(?! Manager))"), "\n"),
+)
+
+# %% ../nbs/00e_cleaning.ipynb #79323ead
 def repair_text(
     text: str,  # raw text of a cell or a file
 ) -> tuple[str, Counter]:  # the text, and how often each kind of repair was made
@@ -30,61 +87,216 @@ def repair_text(
     return text, done
 
 
-def _repair_once(text: str, done: Counter) -> str:
-    def step(kind: str, new: str, old: str, n: int = 1) -> str:
-        if new != old:
-            done[kind] += n
-        return new
+def _encoding(text: str, done: Counter) -> str:
+    "Half character pairs and text that was decoded twice, line by line"
+    from ftfy import fix_encoding
 
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    done["surrogate"] += sum(a != b for a, b in zip(text, whole, strict=False))
+    whole, n = _QUOTE.subn("”", whole)
+    done["mojibake"] += n
+    lines = whole.split("\n")
+    fixed = [line if line.isascii() else fix_encoding(line) for line in lines]
+    done["mojibake"] += sum(a != b for a, b in zip(lines, fixed, strict=True))
+    return "\n".join(fixed)
+
+
+def _repair_once(text: str, done: Counter) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.lstrip().startswith("{'html':"):
-        inner = text.strip()[len("{'html':"):].strip().rstrip("}").strip().strip("'\"")
-        text = step("wrapper", inner.replace("\\n", "\n").replace("\\r", ""), text)
+        done["wrapper"] += 1
+        text = text.strip()[len("{'html':"):].strip().rstrip("}").strip().strip("'\"")
+        text = re.sub(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})", _escape, text)
+        text = text.replace("\\n", "\n").replace("\\r", "").replace("\\'", "'")
     if not text.isascii():
-        from ftfy import fix_encoding
-
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        text = step("surrogate", whole, text)
-        text = step("mojibake", fix_encoding(text), text)
+        text = _encoding(text, done)
     if "&" in text:
-        text = step("entity", html.unescape(text), text, len(re.findall(r"&#?\w+;", text)))
+        done["entity"] += sum(html.unescape(m) != m for m in re.findall(r"&#?\w+;?", text))
+        text = html.unescape(text)
     if "<" in text:
-        text = step("tag", _TAG.sub(" ", _BREAK.sub("\n", text)), text, len(_TAG.findall(text)))
-    text = re.sub(r"[ \t\u00a0\u2000-\u200a\u3000]+", " ", text)
-    for name, pattern, new in (
-        ("control", re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff\ufffe\uffff]"), " "),
-        ("hyphen", re.compile(r"(?<=[a-z])[-\u00ad\u2010] ?\n(?=[a-z])"), ""),
-        ("bullet", _BULLET, "- "),
-    ):
-        text, n = pattern.subn(new, text)
-        if n:
-            done[name] += n
+        text, n = _TAG.subn(_tag, text)
+        done["tag"] += n
+    if len(text) > 400 and 400 * text.count("\n") < len(text):
+        text, n = re.subn(r"(?<=\S) {3,}(?=\S)", "\n", text)  # line ends that became spaces
+        done["line_end"] += n
+    text = re.sub(r"[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+", " ", text)
+    for kind, wrong, right in _STEPS:
+        text, n = wrong.subn(right, text)
+        done[kind] += n
+    for kind in [k for k, n in done.items() if not n]:
+        del done[kind]
     return re.sub(r" ?\n ?(?:\n\s*)*", lambda m: "\n\n" if m[0].count("\n") > 1 else "\n",
                   re.sub(" +", " ", text)).strip()
 
-# %% ../nbs/00e_cleaning.ipynb #d07b48b2
-_CONTACTS = (
-    ("[email]", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
-    ("[url]", re.compile(r"\b(?:https?://|www\.)\S+|\b(?:linkedin|github)\.com/\S+", re.I)),
-    ("[address]", re.compile(r"\b\d{1,5}\s+(?:[A-Z][\w.]*\s+){1,3}(?:Street|St|Avenue|Ave|Road|Rd|"
-                             r"Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way)\b\.?")),
+# %% ../nbs/00e_cleaning.ipynb #ab484419
+@dataclass(frozen=True)
+class Contact:
+    "A stretch of a text that says who or where somebody is"
+
+    kind: str  # 'email', 'url', 'handle', 'phone', 'address' or 'name'
+    start: int  # first character
+    end: int  # behind the last character
+
+
+_HOST = r"[\w-]+(?:\.[\w-]+)+"
+_AT = r"\s?[(\[{]\s?at\s?[)\]}]\s?"
+_DOT = r"(?:\s?[(\[{]\s?dot\s?[)\]}]\s?| dot |\.)"
+_SUFFIX = (r"Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|"
+           r"Terrace|Circle|Cir|Close|Crescent|Square|Parkway|Pkwy|Highway|Hwy|Trail|Nagar|Marg|"
+           r"Colony|Layout")
+_UNIT = r"(?:,? (?:(?:Apt|Apartment|Suite|Ste|Unit|Flat)\.?|\#) ?\#?\w{1,5})?"
+_ZIP = r"[A-Z][\w.'-]+(?: [A-Z][\w.'-]+){0,2},? [A-Z]{2},? \d{5}(?:-\d{4})?\b"
+_PATTERNS: tuple[tuple[str, re.Pattern], ...] = (
+    ("email", re.compile(rf"(?<![\w.+'-])[\w.+'-]*\w@{_HOST}|[\w.+-]+{_AT}[\w-]+(?:{_DOT}[\w-]+)+|"
+                         r"[\w.+-]+ at [\w-]+(?: dot [\w-]+)+|[\w.+-]+ ?@ ?[\w-]+ ?\. ?"
+                         r"(?:com|org|net|edu|co|in|io|uk)\b(?: ?\. ?(?:uk|in)\b)?", re.I)),
+    ("url", re.compile(r"\b(?:https?://|www\.)[^\s|<>]*[^\s|<>.,;:!?)\]}'\"]|"
+                       r"\b(?:[\w-]+\.)*(?:linkedin|github|gitlab|twitter|facebook|instagram|"
+                       r"behance|medium|youtube|stackoverflow|kaggle)\.(?:com|net|org)/[\w./%@+-]*\w|"
+                       r"(?<![@\w.])[\w-]+(?:\.[\w-]+)*(?-i:\.(?:com|org|net|io|dev|me|info))/[\w./%~-]+|"
+                       r"(?:(?<=website: )|(?<=portfolio: )|(?<=blog: )|(?<=web: ))" + _HOST,
+                       re.I)),
+    ("handle", re.compile(r"\b(?:linkedin|github|gitlab|twitter|skype|instagram|facebook|behance|"
+                          r"telegram|whatsapp)(?: (?:id|profile|handle|username))?\s?: ?"
+                          r"(?P<v>@?[\w./-]{3,}\w)(?=\s*(?:[|,;•)\n]| - |$))|"
+                          r"(?:^|[|;•] ?)(?P<w>in/[a-z][\w-]{4,})", re.I | re.M)),
+    ("address", re.compile(
+        r"(?:Flat \w{1,4},? )?(?<![$£€,.\d])\b(?!(?:19[5-9]|20[0-2])\d (?:[A-Z][\w.'-]* )+"
+        r"(?:Place|Pl|Way|C[Tt]|Close|Square|Court|St)\b)"
+        rf"\d{{1,5}}[A-Za-z]?,? (?:[NSEW]\.? )?(?:[A-Z][\w.'-]* ){{1,4}}"
+        rf"(?:{_SUFFIX}|{_SUFFIX.upper()})\b\.?{_UNIT}(?:,? {_ZIP})?|"
+        rf"{_ZIP}|\b[A-Z]{{1,2}}\d[A-Z\d]? \d[A-Z]{{2}}\b|\bP\.? ?O\.? Box \d+|"
+        r"\b(?i:pin(?: ?code)?|zip(?: code)?)\s?[:-]? ?\d{3} ?\d{2,3}\b|"
+        r"\b[A-Z][a-z]{3,} ?[-–] ?\d{3} ?\d{3}\b|\b(?:Plot|House|H\.|Door) ?No\.? ?[\w/-]+")),
 )
-_NUMBER = re.compile(r"(?<![\w/.,-])\+?\(?\d[\d ()./-]{5,20}\d(?![\w/-]|[.,]\d)")
+_NEEDED = {  # no use to look further in a text without any of these
+    "email": re.compile(r"@|\bdot\b|[(\[{] ?at\b", re.I),
+    "url": re.compile(r"://|www\.|\.[a-z]{2,4}/|\b(?:website|portfolio|blog|web): ", re.I),
+}
+_NUMBER = re.compile(r"(?<![\w/.,$£€₹-])(?<![$£€₹] )(?<!ISBN )(?<!ISBN: )"
+                     r"\+?\(?\d[\d ()./-]{5,20}\d(?![\w/-]|[.,]\d)"
+                     r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]?\d{1,6}\b)?", re.I)
+_LABELLED = re.compile(r"\b(?:phone|tel|telephone|mobile|cell|ph|fax|call|contact no)\b\.?(?: no\.?)?"
+                       r"\s?[:#]?\s?(?P<v>\+?\(?\d[\d ()./-]{5,18}\d)(?![\w])", re.I)
 _DATES = re.compile(r"\b(?:19|20)\d\d\b|\b\d{1,2}/\d{1,2}/\d{2}\b")
 _AMOUNT = re.compile(r"[1-9]\d{0,2}(?: \d{3})+")
+_IP = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)")
+
+# %% ../nbs/00e_cleaning.ipynb #2e9f17c7
+_LEAD = r"(?:Dr|Mr|Mrs|Ms|Prof)\.? "
+_NAME = re.compile(rf"(?:{_LEAD})?[^\W\d_a-zß-ÿ][\w'’-]*\.?(?: (?:[^\W\d_a-zß-ÿ][\w'’-]*\.?|de|van|"
+                   r"von|der|bin|al|la|da|del|di)){1,3}(?:,? (?:MD|M\.D\.|Ph\.?D\.?|RN|CPA|MBA|PMP|"
+                   r"Jr\.?|Sr\.?|II|III|PE|Esq\.?|BSN|FNP))*")
+_NO_NAME = re.compile(
+    r"\b(?:engineer|develop|manag|analy|account|nurs|teach|design|consult|direct|assist|special|"
+    r"coordinat|administrat|program|architect|technic|supervis|represent|instruct|train|associat|"
+    r"advis|recruit|scien|execut|estimat|therap|advocat|univers|institut|academ|compan|corporat|"
+    r"hospital|curriculum|reference|language|certif|licen|resource|communic|operat|financ|market|"
+    r"profession|present|electric|mechanic|product|technolog|psycholog|nutrition|underwrit)|"
+    r"\b(?:officers?|chef|cook|baker|driver|clerk|planner|auditor|bookkeeper|lead|general|generalist|superintendent|foreman|apparel|note|medicine|"
+    r"worker|buyer|writer|editor|artist|attorney|paralegal|server|cashier|banker|agent|broker|"
+    r"plumber|owner|president|founder|intern|student|senior|junior|team|"
+    r"college|school|inc|llc|ltd|center|centre|group|bank|trust|hotel|church|department|county|"
+    r"city|state|resume|vitae|cv|skills?|experience|education|summary|profile|objective|contact|"
+    r"phone|e-?mail|mobile|address|page|sales|human|service|services|software|data|web|office|"
+    r"project|business|quality|health|medical|retail|motors|history|equal|writing|"
+    r"street|road|avenue|north|south|east|west|new|united|january|february|march|april|june|july|"
+    r"august|september|october|november|december|current|the|and|of|for|in|to|with|"
+    r"microsoft|google|amazon|adobe|oracle|java|python|windows|linkedin)\b", re.I)
+_TOWN = re.compile(r"[A-Z][\w.'-]+(?: [A-Z][\w.'-]+){0,2}, ?(?:[A-Z]{2}\b|[A-Z][a-z]{3,}\b)")
+_SEPARATOR = re.compile(r"\s*(?:[|•·;]|\s[-–—]\s|\t|(?<=\w),(?= [a-z]+[.\w]*@))\s*")
+_MARK = re.compile(r"\[(?:email|url|handle|phone|address)\]")
+_CALLED = re.compile(r"^[ -]*(?:full )?name\s?[:-]\s?(?P<v>[^|,\n]{3,40})", re.I | re.M)
 
 
-def _phone(m: re.Match) -> str:
+def _is_name(text: str) -> bool:
+    "Whether a piece of a line looks like somebody's name and like nothing else"
+    return bool(_NAME.fullmatch(text) and not _NO_NAME.search(text)
+                and not heading_of(text, "resume") and not re.search(r"[a-z]{3}\.$", text))
+
+
+def _phone(m: re.Match) -> bool:
     "A run of digits is a telephone number when it has 9 to 15 of them, and is no date or amount"
-    text, digits = m[0], len(re.sub(r"\D", "", m[0]))
+    text = re.split(r"[ ,]*(?:x|ext)", m[0], maxsplit=1, flags=re.I)[0]
+    digits = len(re.sub(r"\D", "", text))
     named = text.startswith(("+", "(")) or not _DATES.search(text)
-    return "[phone]" if 9 <= digits <= 15 and named and not _AMOUNT.fullmatch(text) else text
+    if re.fullmatch(r"\d+\.\d+", text):  # a version, a build, a licence
+        return False
+    return 9 <= digits <= 15 and named and not _AMOUNT.fullmatch(text) and not _IP.fullmatch(text)
+
+# %% ../nbs/00e_cleaning.ipynb #3744bf2b
+def _patterns(text: str) -> list[Contact]:
+    "What a pattern finds on its own"
+    found: list[Contact] = []
+
+    def add(kind: str, start: int, end: int) -> None:
+        if not any(c.start < end and start < c.end for c in found):
+            found.append(Contact(kind, start, end))
+
+    for kind, pattern in _PATTERNS:
+        worth = kind not in _NEEDED or _NEEDED[kind].search(text)
+        for m in pattern.finditer(text) if worth else ():
+            group = next((g for g in ("v", "w") if kind == "handle" and m[g]), 0)
+            add(kind, *m.span(group))
+    for m in _NUMBER.finditer(text):
+        if _phone(m):
+            add("phone", *m.span())
+    for m in _LABELLED.finditer(text):
+        if len(re.sub(r"\D", "", m["v"])) >= 7 and not _DATES.search(m["v"]):
+            add("phone", *m.span("v"))
+    return found
+
+
+def _pieces(line: str) -> list[tuple[int, str]]:
+    "A line at its separators: (offset, piece)"
+    cuts = [(0, 0), *(m.span() for m in _SEPARATOR.finditer(line)), (len(line), len(line))]
+    return [(a[1] + len(p) - len(p.lstrip()), p.strip())
+            for a, b in pairwise(cuts) if (p := line[a[1]:b[0]]).strip()]
+
+
+def contact_spans(
+    text: str,  # any text
+    *,
+    name_line: bool = False,  # True: the first line, if it looks like a name, needs no neighbour
+) -> list[Contact]:  # in the order of the text, without overlaps
+    "E-mail, links, handles, telephone numbers, addresses and the name line of a text"
+    found = _patterns(text)
+    starts = [0, *(m.end() for m in re.finditer("\n", text))]
+    lines = [(a, text[a:b - 1]) for a, b in pairwise([*starts, len(text) + 1])]
+    lines = [(a, line) for a, line in lines if line.strip()]
+    ends = [*(a for a, _ in lines), len(text) + 1][1:] if lines else []
+    bearing = [bool(_MARK.search(line)) or any(a <= c.start < e for c in found)
+               for (a, line), e in zip(lines, ends, strict=True)]
+    personal = [c for c in found if c.kind in ("email", "phone", "handle")]
+    beside = [bool(_MARK.search(line)) or any(a <= c.start < e for c in personal)
+              for (a, line), e in zip(lines, ends, strict=True)]
+    names: set[str] = {m["v"].strip() for m in _CALLED.finditer(text) if _is_name(m["v"].strip())}
+    for i, (a, line) in enumerate(lines):
+        near = any(beside[max(0, i - 2):i + 4]) or (name_line and i == 0)
+        if len(line) > 200 or not (near or any(bearing[max(0, i - 1):i + 2])):
+            continue
+        pieces = _pieces(line)
+        if near and pieces and _is_name(pieces[0][1]) and (bearing[i] or len(pieces) == 1):
+            names.add(pieces[0][1])
+        for at, piece in pieces:
+            if (_TOWN.fullmatch(piece) and (bearing[i] or len(pieces) == 1)
+                    and not any(c.start < a + at + len(piece) and a + at < c.end for c in found)):
+                found.append(Contact("address", a + at, a + at + len(piece)))
+    for name in sorted(names, key=lambda n: (-len(n), n)):
+        for m in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+            if not any(c.start < m.end() and m.start() < c.end for c in found):
+                found.append(Contact("name", *m.span()))
+    return sorted(found, key=lambda c: c.start)
 
 
 def scrub_contacts(
     text: str,  # any text
+    *,
+    name_line: bool = False,  # True: the first line, if it looks like a name, needs no neighbour
 ) -> str:  # the text with placeholders such as [email]
-    "Replace e-mail addresses, links, street addresses and telephone numbers by placeholders"
-    for placeholder, pattern in _CONTACTS:
-        text = pattern.sub(placeholder, text)
-    return _NUMBER.sub(_phone, text)
+    "Replace contact details and the name line by placeholders"
+    out, end = [], 0
+    for c in contact_spans(text, name_line=name_line):
+        out += [text[end:c.start], f"[{c.kind}]"]
+        end = c.end
+    return "".join([*out, text[end:]])

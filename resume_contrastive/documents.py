@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,16 @@ from typing import Any
 from .cleaning import repair_text
 from .files import FileLimits, ReadError, read_texts
 from .formats import decode
+from resume_contrastive.sections import (  # HEADINGS is for those who look for it here
+    HEADINGS,  # noqa: F401
+    KINDS,
+    SECTIONS,
+    heading_of,
+    split_sections,
+)
 
 # %% auto #0
-__all__ = ['KINDS', 'SECTIONS', 'HEADINGS', 'Document', 'split_sections', 'document_from_text', 'read_table', 'read_file',
-           'read_folder', 'write_documents', 'read_documents']
-
-# %% ../nbs/00a_documents.ipynb #30f2cb16
-KINDS = ("resume", "job")
-SECTIONS = {
-    "resume": ("summary", "experience", "education", "skills", "projects", "certifications",
-               "accomplishments", "languages", "interests", "other"),
-    "job": ("about", "responsibilities", "requirements", "preferred", "benefits", "other"),
-}
+__all__ = ['Document', 'document_from_text', 'read_table', 'read_file', 'read_folder', 'write_documents', 'read_documents']
 
 # %% ../nbs/00a_documents.ipynb #1a5f7f3f
 @dataclass(frozen=True, kw_only=True)
@@ -86,60 +83,6 @@ class Document:
         kept = {k: v for k, v in self.sections.items() if k not in names}
         return replace(self, id=f"{self.id}-without:{','.join(names)}", sections=kept)
 
-# %% ../nbs/00a_documents.ipynb #1be08108
-def _headings() -> dict[str, dict[str, str]]:
-    "Heading phrase -> section name for each side, from the package's table"
-    table: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
-    rows = (files("resume_contrastive") / "assets/headings.tsv").read_text(encoding="utf-8")
-    for row in rows.splitlines()[1:]:
-        kind, section, phrases = row.split("\t")
-        table[kind].update(dict.fromkeys(phrases.split("|"), section))
-    return table
-
-
-HEADINGS = _headings()
-_FIRST = {"resume": "summary", "job": "about"}
-
-
-def _heading(line: str, kind: str) -> str | None:
-    "The section that a line opens, if it is a heading"
-    if not line or len(line) > 60:
-        return None
-    key = re.sub(r"[^a-z' ]+", " ", line.lower().replace("&", " and ").replace("’", "'"))
-    return HEADINGS[kind].get(" ".join(key.split()))
-
-# %% ../nbs/00a_documents.ipynb #adcf6602
-def _inline(kind: str) -> re.Pattern:
-    phrases = sorted(HEADINGS[kind], key=len, reverse=True)
-    body = "|".join(re.escape(p).replace(r"\ ", r"\s+").replace("'", "['’]")
-                    for p in phrases)
-    start = r"(?:^|(?<=[.!?;:\n])\s*|(?<=\n- ))"
-    return re.compile(rf"{start}((?:(?i:{body})))\s*(?::|-\s)\s*(?=\S)", re.M)
-
-
-_INLINE = {kind: _inline(kind) for kind in KINDS}
-_GLUED = re.compile(r"^(Professional Experience|Work Experience|Experience|Education|Skills|"
-                    r"Summary|Accomplishments|Certifications|Highlights)(?=[A-Z][a-z])", re.M)
-
-
-def split_sections(
-    text: str,  # repaired text
-    kind: str,  # 'resume' or 'job'
-) -> dict[str, str]:  # section name -> text, in order of first appearance; never empty texts
-    "Cut a text at its headings; sections of the same name are joined"
-    text = _GLUED.sub(r"\1\n", text) if kind == "resume" else text
-    text = _INLINE[kind].sub(lambda m: f"\n{m[1]}:\n" if m[1][0].isupper() else m[0], text)
-    sections: dict[str, list[str]] = {}
-    name = _FIRST[kind]
-    for line in text.split("\n"):
-        found = _heading(line.strip(), kind)
-        if found:
-            name = found
-        elif line.strip() != "-" and (line.strip() or name in sections):
-            sections.setdefault(name, []).append(line.strip())
-    joined = {k: re.sub(r"\n{3,}", "\n\n", "\n".join(v)).strip() for k, v in sections.items()}
-    return {k: v for k, v in joined.items() if v}
-
 # %% ../nbs/00a_documents.ipynb #df185000
 _ROLE = re.compile(
     r"\b(?:engineer|developer|manager|analyst|accountant|nurse|teacher|chef|cook|designer|"
@@ -155,7 +98,7 @@ def _title_line(text: str, anywhere: bool) -> tuple[str, str]:
     lines = text.split("\n")
     for i, line in enumerate(lines[: 8 if anywhere else 1]):
         words = line.strip().split()
-        if not 0 < len(words) <= 10 or _heading(line.strip(), "resume"):
+        if not 0 < len(words) <= 10 or heading_of(line.strip(), "resume"):
             continue
         if not anywhere or (len(words) <= 6 and _ROLE.search(line.strip())):
             return line.strip(" -|,"), "\n".join(lines[:i] + lines[i + 1:])
