@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .documents import Document
-from .registry import Groups, near_duplicates
+from .registry import TWIN, Groups, near_duplicates
 from .registry import LeakError as LeakError
 from .registry import TestRegistry as TestRegistry
 from .registry import drop_leaks as drop_leaks
@@ -73,7 +73,7 @@ class SplitConfig:
     validation: float = 0.1  # share
     test: float = 0.1  # share; the three add up to 1
     seed: int = 42  # another seed gives another cut
-    near_duplicate: float = 0.7  # containment from which two texts are twins, 0 to 1
+    near_duplicate: float = TWIN  # share of the smaller text's grams, 0 to 1
     min_stratum: int = 10  # categories with fewer groups are pooled
 
     def __post_init__(self):
@@ -95,7 +95,7 @@ Key = tuple[str, str]  # kind, id
 def group_documents(
     documents: Iterable[Document],  # resumes and jobs together
     *,
-    near_duplicate: float = 0.7,  # containment from which two texts are twins
+    near_duplicate: float = TWIN,  # share of the smaller text's grams
 ) -> dict[Key, Key]:  # (kind, id) -> the key of its group
     "Put twins, offspring and originals in groups"
     documents, groups = list(documents), Groups()
