@@ -46,11 +46,11 @@ PARTS = (  # part, module, function; one that is absent is left out
 
 
 def mixed(text: str, words: list[str], rng: Random) -> str:
-    """The text with about half of the words of each line of prose exchanged; headings stay."""
+    """The text with half of the words of each longer line exchanged; headings stay."""
     lines = []
     for line in text.split("\n"):
         flat = line.split()
-        if len(flat) > 5 and line.count(",") < 4:  # lists of skills stay, too
+        if len(flat) > 3:
             flat = [rng.choice(words) if rng.random() < 0.5 else w for w in flat]
         lines.append(" ".join(flat))
     return "\n".join(lines)
@@ -71,11 +71,11 @@ def write_corpus(folder: Path, scale: int, seed: int) -> tuple[Path, Path]:
             for n in range(scale * UNIT):
                 rng = Random(f"{seed}:{name}:{n}")
                 row, extra = dict(rng.choice(rows)), rng.choice(MODIFIERS).title()
-                head, _, body = row[text].partition("\n")
                 if label:
                     row[label], row["job_id"] = f"{extra} {row[label]}", f"job-{n:06d}"
-                    row[text] = f"{head}\n{mixed(body, words, rng)}"
-                else:
+                    row[text] = mixed(row[text], words, rng)
+                else:  # a resume's first line is its title
+                    head, _, body = row[text].partition("\n")
                     row["ID"] = str(20_000_000 + n)
                     row[text] = f"{extra} {head}\n{mixed(body, words, rng)}"
                 writer.writerow(row)
@@ -142,7 +142,8 @@ def measure(folder: str, resumes: str, jobs: str, profiles: str, test_only: list
     own, others = (resource.getrusage(who).ru_maxrss / 1024 for who in (
         resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     manifest = json.loads((Path(folder) / "run" / "data" / "manifest.json").read_text())
-    return {"seconds": round(seconds, 2), "cpu_seconds": round(used, 2), "parts": parts, "peak_mb": round(own),
+    return {"seconds": round(seconds, 2), "cpu_seconds": round(used, 2), "parts": parts,
+            "peak_mb": round(own),
             "largest_child_mb": round(others), "resumes": record["resumes"],
             "jobs": record["jobs"], "titles": titles, "pairs": manifest["counts"]["pairs"],
             "candidates": {k: v["candidates"] for k, v in manifest["pairing"].items()},

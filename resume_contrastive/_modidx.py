@@ -782,6 +782,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'resume_contrastive.splits._category': ('splits.html#_category', 'resume_contrastive/splits.py'),
                                            'resume_contrastive.splits._cut': ('splits.html#_cut', 'resume_contrastive/splits.py'),
                                            'resume_contrastive.splits._order': ('splits.html#_order', 'resume_contrastive/splits.py'),
+                                           'resume_contrastive.splits._share_bars': ( 'splits.html#_share_bars',
+                                                                                      'resume_contrastive/splits.py'),
                                            'resume_contrastive.splits.group_documents': ( 'splits.html#group_documents',
                                                                                           'resume_contrastive/splits.py'),
                                            'resume_contrastive.splits.is_generated': ( 'splits.html#is_generated',

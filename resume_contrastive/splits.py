@@ -245,6 +245,21 @@ def make_splits(
     return replace(result, table=pairs[[w in SPLITS for w in where]])
 
 # %% ../nbs/02_splits.ipynb #1a87a31b
+def _share_bars(counts: dict[str, Counter], ax: Axes | None) -> Axes:
+    "A bar for each category, cut at the shares of the splits"
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=(7, 0.3 * len(counts) + 1.2))[1]
+    names, left = sorted(counts, reverse=True), np.zeros(len(counts))
+    for split in SPLITS:
+        share = np.array([100 * counts[n][split] / sum(counts[n].values()) for n in names])
+        ax.barh(names, share, left=left, label=split)
+        left += share
+    ax.set(xlabel="resumes (%)", xlim=(0, 100))
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return ax
+
+
 def plot_splits(
     splits: Splits,  # the cut
     resumes: Sequence[Document],  # the resumes it was made from
@@ -252,17 +267,7 @@ def plot_splits(
     ax: Axes | None = None,  # drawn there; a new figure if None
 ) -> Axes:
     "Share of each split by category of the resumes"
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.subplots(figsize=(7, 0.3 * len({r.category for r in resumes}) + 1.2))[1]
     counts: dict[str, Counter] = defaultdict(Counter)
     for r in resumes:
         counts[r.category or "(none)"][splits.resumes[r.id]] += 1
-    names, left = sorted(counts, reverse=True), np.zeros(len(counts))
-    for split in SPLITS:
-        share = np.array([100 * counts[n][split] / counts[n].total() for n in names])
-        ax.barh(names, share, left=left, label=split)
-        left += share
-    ax.set(xlabel="resumes (%)", xlim=(0, 100))
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    return ax
+    return _share_bars(counts, ax)
