@@ -5,7 +5,7 @@
 
 1x is 250 resumes and 250 jobs, about the sample corpus. Every run has a process of its own.
 Synthetic texts are those of the sample with half of their words exchanged, so that no two are
-near-duplicates. The smallest size and the real data (--real, from RESUME_CONTRASTIVE_DATA) are
+near-duplicates. 1x and the real data (--real, from RESUME_CONTRASTIVE_DATA) are
 prepared twice, and the bytes compared. Parts are given in seconds of CPU, which other programs on
 the machine change little. Run again with --out, it replaces the rows that it measured.
 """
@@ -190,7 +190,7 @@ def run(args: argparse.Namespace) -> dict:
             resumes, jobs = write_corpus(Path(folder), scale, args.seed)
             inputs = [str(resumes), str(jobs), str(SAMPLE / "onet"),
                       [str(SAMPLE / "documents"), str(SAMPLE / "rankings" / "CV")]]
-            if scale == min(args.scale, default=1):
+            if scale == 1:
                 row = twice(inputs, args.threads)
             else:
                 row = child([folder, *inputs], args.threads, 1)
