@@ -21,7 +21,7 @@ from rich.table import Table
 # %% auto #0
 __all__ = ['app', 'console', 'Out', 'Json', 'RunFolder', 'Model', 'Cache', 'Sets', 'Resumes', 'Jobs', 'TestOnly', 'Labels',
            'Profiles', 'Top', 'Csv', 'one_sentence', 'progress_bars', 'apply_settings', 'pipeline', 'prepare', 'export',
-           'run', 'score', 'rank', 'rank_jobs', 'demo_config', 'demo', 'main']
+           'run', 'score', 'rank', 'rank_jobs', 'leaks', 'demo_config', 'demo', 'main']
 
 # %% ../nbs/09b_cli.ipynb #5e3b718b
 app = typer.Typer(
@@ -322,6 +322,59 @@ def rank_jobs(resume: Annotated[Path, typer.Argument(help="PDF, DOCX or text fil
               model: Model = "", top: Top = 0, csv_path: Csv = None, as_json: Json = False):
     "Rank the jobs of a folder for a resume."
     _rank(resume, jobs, ("resume", "job"), model, top, csv_path, as_json)
+
+# %% ../nbs/09b_cli.ipynb #4df10734
+def _read_set(where: str, kind: str) -> list:
+    "Documents of a table, a folder of files, a run or its data folder, or one split of it"
+    from resume_contrastive.dataset import read_dataset, read_side
+    from resume_contrastive.splits import SPLITS
+
+    name, _, split = where.rpartition(":")
+    path, split = (Path(name), split) if split in SPLITS else (Path(where), "")
+    path = path / "data" if (path / "data" / "manifest.json").exists() else path
+    if (path / "manifest.json").exists():
+        data = read_dataset(path)
+        sides = data.resumes if kind == "resume" else data.jobs
+        return [d for i, d in sides.items() if not split or data.split[kind].get(i) == split]
+    if split:
+        raise ValueError(f"{path} is no prepared data set, so it has no split {split!r}")
+    return read_side(path, kind)[0]
+
+
+@app.command(epilog="Example: resume-contrastive leaks Resume.csv held-out/ --kind resume. "
+                    "Exit code: 0 nothing shared, 1 leaks found, 2 a set can't be read.")
+def leaks(a: Annotated[str, typer.Argument(help="CSV or JSONL table, folder of files, or prepared "
+                                                "run; runs/a:train is one split of it.")],
+          b: Annotated[str, typer.Argument(help="The other set, in any of these forms.")],
+          kind: Annotated[str, typer.Option(help="'resume' or 'job': what both hold.")] = "resume",
+          threshold: Annotated[float, typer.Option(
+              help="Share of a text's letters from which it counts, above 0 to 1.")] = 0.3,
+          top: Annotated[int, typer.Option(min=0, help="Rows to show; 0 = all.")] = 20,
+          as_json: Json = False):
+    "Which texts do two sets share, also reordered, re-extracted, reworded or wrapped?"
+    from resume_contrastive.registry import leakage_report
+
+    try:
+        with one_sentence(as_json):
+            if kind not in ("resume", "job"):
+                raise ValueError(f"--kind must be 'resume' or 'job', got {kind!r}")
+            sides = [_read_set(where, kind) for where in (a, b)]
+            found = leakage_report(*sides, threshold=threshold)
+    except typer.Exit as e:  # 1 says that leaks were found
+        raise typer.Exit(2 if e.exit_code == 1 else e.exit_code) from e
+    counts = {"a": len(sides[0]), "b": len(sides[1]), "pairs": len(found),
+              "a_leaking": int(found.a_id.nunique()), "b_leaking": int(found.b_id.nunique())}
+    rows = found.rename(columns={"similarity": "containment"}).to_dict("records")
+    _emit({**counts, "kind": kind, "threshold": threshold, "leaks": rows}, as_json)
+    if not as_json:
+        print(f"{counts['a_leaking']} of {counts['a']} documents of A share text with "
+              f"{counts['b_leaking']} of {counts['b']} of B ({len(rows)} pairs)")
+        table = Table("A", "B", "containment", "how")
+        for r in rows[:top or None]:
+            table.add_row(escape(r["a_id"]), escape(r["b_id"]), f"{r['containment']:.2f}", r["how"])
+        if rows:
+            Console().print(table)
+    raise typer.Exit(1 if rows else 0)
 
 # %% ../nbs/09b_cli.ipynb #a9d05b2b
 def demo_config() -> Any:  # a PipelineConfig

@@ -183,7 +183,8 @@ def build_dataset(
     splits.jobs.update({d.id: "train" for d in synthetic})  # composed texts are never tested on
     queries, bodies, own = own_skills_pairs(resumes, draws=config.draws, seed=config.seed)
     bodies, own, gone = without_leaks(bodies, own, registry)
-    queries = [q for q in queries if q.id in set(own.job_id)]
+    asked = set(own.job_id)
+    queries = [q for q in queries if q.id in asked]
     own["split"] = [splits.of("resume", i) for i in own.resume_id]
     parts += [extra.assign(split="train"), own]
     pairs = pd.concat([p for p in parts if len(p)], ignore_index=True)

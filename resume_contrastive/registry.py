@@ -20,8 +20,8 @@ from .documents import Document
 from .store import read_json, write_json
 
 # %% auto #0
-__all__ = ['GRAM', 'KEEP', 'MIN_GRAMS', 'LEAK', 'letters', 'letter_grams', 'containment', 'Groups', 'near_duplicates', 'Leak',
-           'LeakError', 'TestRegistry', 'drop_leaks', 'refuse_leaks', 'leakage_report']
+__all__ = ['GRAM', 'KEEP', 'TWIN', 'MIN_SHARED', 'MIN_GRAMS', 'LEAK', 'letters', 'letter_grams', 'containment', 'Groups',
+           'near_duplicates', 'Leak', 'LeakError', 'TestRegistry', 'drop_leaks', 'refuse_leaks', 'leakage_report']
 
 # %% ../nbs/02a_registry.ipynb #e47458d6
 if TYPE_CHECKING:
@@ -65,19 +65,26 @@ def letter_grams(
     h = np.zeros(len(codes) - n + 1, np.uint64)
     for i in range(n):
         h = h * np.uint64(0x100000001B3) + codes[i:len(codes) - n + 1 + i] + np.uint64(1)
-    h = np.unique(_mix(h))
-    return h[h % np.uint64(keep) == 0]
+    h = _mix(h)
+    return np.unique(h[h % np.uint64(keep) == 0])
 
 # %% ../nbs/02a_registry.ipynb #09bf2af7
+def _shared(a: np.ndarray, b: np.ndarray) -> int:
+    "Number of hashes that both hold"
+    return len(np.intersect1d(a, b, assume_unique=True))
+
+
 def containment(
     a: np.ndarray,  # (n,) sorted hashes without repeats
     b: np.ndarray,  # (m,) the same
 ) -> float:  # 0 to 1; 0 when either is empty
     "Share of the smaller set that the larger one holds (Broder 1997)"
     small = min(len(a), len(b))
-    return len(np.intersect1d(a, b, assume_unique=True)) / small if small else 0.0
+    return _shared(a, b) / small if small else 0.0
 
 # %% ../nbs/02a_registry.ipynb #b40bd7c6
+TWIN = 0.4  # share of the smaller text's grams from which two texts are twins
+MIN_SHARED = 25  # kept grams, about 100 letters: less than that is a phrase
 MIN_GRAMS = 40  # texts with fewer kept grams (about 30 words) must agree word for word
 
 
@@ -104,27 +111,34 @@ class Groups:
         return [members[k] for k in sorted(members)]
 
 # %% ../nbs/02a_registry.ipynb #2bbd5e6d
-def _candidates(grams: list[np.ndarray], reach: int = 16) -> list[tuple[int, int]]:
+def _candidates(grams: list[np.ndarray], reach: int = 32, block: int = 4096,
+                ) -> list[tuple[int, int]]:
     "Pairs of positions that share a good part of their grams: each gram links near holders"
     some = [g[g % np.uint64(4 * KEEP) == 0] if len(g) >= MIN_GRAMS else g[:0] for g in grams]
     size = np.array([len(g) for g in some], dtype=int)
     flat = np.concatenate([np.empty(0, np.uint64), *some])
     order = np.argsort(flat, kind="stable")
     flat, owner = flat[order], np.repeat(np.arange(len(some)), size)[order]
-    links = [np.empty(0, np.int64)]
-    for step in range(1, reach + 1):
-        same = flat[step:] == flat[:-step]
-        links.append(owner[:-step][same] * len(some) + owner[step:][same])
-    pairs, n = np.unique(np.concatenate(links), return_counts=True)
-    i, j = pairs // max(len(some), 1), pairs % max(len(some), 1)
-    enough = n >= np.maximum(4, 0.1 * np.minimum(size[i], size[j]))
-    return list(zip(i[enough].tolist(), j[enough].tolist(), strict=True))
+    place = np.argsort(owner, kind="stable")  # where the grams of one document lie
+    cuts = np.searchsorted(owner[place], np.arange(block, len(some), block))
+    found = []
+    for part in np.split(place, cuts):  # block by block, so that memory stays small
+        links = [np.empty(0, np.int64)]
+        for step in range(1, reach + 1):
+            at = part[part < len(flat) - step]
+            at = at[flat[at] == flat[at + step]]
+            links.append(owner[at] * len(some) + owner[at + step])
+        pairs, n = np.unique(np.concatenate(links), return_counts=True)
+        i, j = pairs // max(len(some), 1), pairs % max(len(some), 1)
+        enough = n >= np.maximum(4, 0.1 * np.minimum(size[i], size[j]))
+        found += zip(i[enough].tolist(), j[enough].tolist(), strict=True)
+    return found
 
 
 def near_duplicates(
     documents: Sequence[Document],  # of one kind; each id once
     *,
-    threshold: float = 0.7,  # containment of the smaller text's grams, 0 to 1
+    threshold: float = TWIN,  # share of the smaller text's grams that both hold, 0 to 1
 ) -> list[set[str]]:  # clusters of two or more ids; `ValueError` when an id occurs twice
     "Clusters of documents with nearly the same text"
     twice = [i for i, n in Counter(d.id for d in documents).items() if n > 1]
@@ -137,13 +151,13 @@ def near_duplicates(
         groups.join(d.id, first.setdefault(d.fingerprint, d.id))
     grams = [letter_grams(d.text) for d in documents]
     for i, j in _candidates(grams):
-        if containment(grams[i], grams[j]) >= threshold:
+        shared, least = _shared(grams[i], grams[j]), min(len(grams[i]), len(grams[j]))
+        if shared >= MIN_SHARED and shared >= threshold * least:
             groups.join(documents[i].id, documents[j].id)
     return [s for s in groups.sets() if len(s) > 1]
 
 # %% ../nbs/02a_registry.ipynb #ff18d9d5
 LEAK = 0.3  # share of grams from which a text counts as leaked
-_MIN_SHARED = 25  # kept grams, about 100 letters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +199,7 @@ class _Entries:
 
     def __init__(self):
         self.entries: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
-        self._index: tuple | None = None
+        self._index: tuple | None = None  # made when it is first asked for
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -226,34 +240,40 @@ class TestRegistry(_Entries):
 
     __test__ = False  # no pytest class
 
+    def _lookup(self) -> tuple:
+        "All registered hashes in order, whose they are, and what identifies the entries"
+        if self._index is None:
+            keys, same = list(self.entries), defaultdict(list)
+            for k, (fingerprint, _) in enumerate(self.entries.values()):
+                same[fingerprint].append(k)
+            sizes = np.array([len(g) for _, g in self.entries.values()], dtype=int)
+            flat = np.concatenate([np.empty(0, np.uint64), *(g for _, g in self.entries.values())])
+            order = np.argsort(flat, kind="stable")
+            owner = np.repeat(np.arange(len(keys)), sizes)[order]
+            self._index = keys, same, flat[order], owner, sizes
+        return self._index
+
     def hits(
         self,
         document: Document,  # to be checked
+        *,
+        threshold: float = LEAK,  # share of grams from which a text counts as leaked, 0 to 1
     ) -> list[Leak]:  # one for each registered text, in the order of registration
         "All registered texts that a document holds"
-        keys, values = list(self.entries), self.entries.values()
-        if self._index is None:
-            sizes = np.array([len(g) for _, g in values], dtype=int)
-            flat = np.concatenate([np.empty(0, np.uint64), *(g for _, g in values)])
-            order = np.argsort(flat, kind="stable")
-            self._index = flat[order], np.repeat(np.arange(len(keys)), sizes)[order], sizes
-        flat, owner, sizes = self._index
+        keys, known, flat, owner, sizes = self._lookup()
         grams = letter_grams(document.text)
         start = np.searchsorted(flat, grams, "left")
         n = np.searchsorted(flat, grams, "right") - start
         at = np.repeat(start - np.cumsum(n) + n, n) + np.arange(n.sum())
         shared = np.bincount(owner[at], minlength=len(keys))
         of_reg, of_doc = shared / np.maximum(sizes, 1), shared / max(len(grams), 1)
-        close = (shared >= _MIN_SHARED) & (np.maximum(of_reg, of_doc) >= LEAK)
-        found = []
-        for k, (fingerprint, _) in enumerate(values):
-            same = fingerprint == document.fingerprint
-            if same or close[k]:
-                share = 1.0 if same else round(float(max(of_reg[k], of_doc[k])), 4)
-                found.append(Leak(document_id=document.id, registered_id=keys[k][1],
-                                  name=keys[k][0], similarity=share,
-                                  how="verbatim" if same else _how(of_reg[k], of_doc[k])))
-        return found
+        share = np.maximum(of_reg, of_doc)
+        close = np.flatnonzero((shared >= MIN_SHARED) & (share >= threshold)).tolist()
+        same = known.get(document.fingerprint, [])
+        return [Leak(document_id=document.id, registered_id=keys[k][1], name=keys[k][0],
+                     similarity=1.0 if k in same else round(float(share[k]), 4),
+                     how="verbatim" if k in same else _how(of_reg[k], of_doc[k]))
+                for k in sorted({*close, *same})]
 
     def find(
         self,
@@ -287,13 +307,17 @@ def refuse_leaks(
 def leakage_report(
     a: Iterable[Document],  # a set of documents
     b: Iterable[Document],  # another one
+    *,
+    threshold: float = LEAK,  # share of grams from which a text counts as leaked, 0 to 1
 ) -> pd.DataFrame:  # a_id, b_id, similarity (0 to 1), how; one row for each pair of texts
     "All pairs of documents of two sets that share text"
     import pandas as pd
 
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold must be above 0 and at most 1, got {threshold}")
     registry = TestRegistry().add(b, "b")
     rows = [(x.document_id, x.registered_id, x.similarity, x.how) for d in a
-            for x in registry.hits(d)]
+            for x in registry.hits(d, threshold=threshold)]
     table = pd.DataFrame(rows, columns=["a_id", "b_id", "similarity", "how"])
     return table.sort_values(["similarity", "a_id", "b_id"], ascending=[False, True, True],
                              ignore_index=True)

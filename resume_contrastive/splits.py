@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .documents import Document
-from .registry import Groups, near_duplicates
+from .registry import TWIN, Groups, near_duplicates
 from .registry import LeakError as LeakError
 from .registry import TestRegistry as TestRegistry
 from .registry import drop_leaks as drop_leaks
@@ -73,7 +73,7 @@ class SplitConfig:
     validation: float = 0.1  # share
     test: float = 0.1  # share; the three add up to 1
     seed: int = 42  # another seed gives another cut
-    near_duplicate: float = 0.7  # containment from which two texts are twins, 0 to 1
+    near_duplicate: float = TWIN  # share of the smaller text's grams, 0 to 1
     min_stratum: int = 10  # categories with fewer groups are pooled
 
     def __post_init__(self):
@@ -95,7 +95,7 @@ Key = tuple[str, str]  # kind, id
 def group_documents(
     documents: Iterable[Document],  # resumes and jobs together
     *,
-    near_duplicate: float = 0.7,  # containment from which two texts are twins
+    near_duplicate: float = TWIN,  # share of the smaller text's grams
 ) -> dict[Key, Key]:  # (kind, id) -> the key of its group
     "Put twins, offspring and originals in groups"
     documents, groups = list(documents), Groups()
@@ -245,6 +245,21 @@ def make_splits(
     return replace(result, table=pairs[[w in SPLITS for w in where]])
 
 # %% ../nbs/02_splits.ipynb #1a87a31b
+def _share_bars(counts: dict[str, Counter], ax: Axes | None) -> Axes:
+    "A bar for each category, cut at the shares of the splits"
+    import matplotlib.pyplot as plt
+
+    ax = ax or plt.subplots(figsize=(7, 0.3 * len(counts) + 1.2))[1]
+    names, left = sorted(counts, reverse=True), np.zeros(len(counts))
+    for split in SPLITS:
+        share = np.array([100 * counts[n][split] / sum(counts[n].values()) for n in names])
+        ax.barh(names, share, left=left, label=split)
+        left += share
+    ax.set(xlabel="resumes (%)", xlim=(0, 100))
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return ax
+
+
 def plot_splits(
     splits: Splits,  # the cut
     resumes: Sequence[Document],  # the resumes it was made from
@@ -252,17 +267,7 @@ def plot_splits(
     ax: Axes | None = None,  # drawn there; a new figure if None
 ) -> Axes:
     "Share of each split by category of the resumes"
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.subplots(figsize=(7, 0.3 * len({r.category for r in resumes}) + 1.2))[1]
     counts: dict[str, Counter] = defaultdict(Counter)
     for r in resumes:
         counts[r.category or "(none)"][splits.resumes[r.id]] += 1
-    names, left = sorted(counts, reverse=True), np.zeros(len(counts))
-    for split in SPLITS:
-        share = np.array([100 * counts[n][split] / counts[n].total() for n in names])
-        ax.barh(names, share, left=left, label=split)
-        left += share
-    ax.set(xlabel="resumes (%)", xlim=(0, 100))
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    return ax
+    return _share_bars(counts, ax)

@@ -1,5 +1,6 @@
 """Twins and TEST ONLY texts: found in every disguise, strangers left alone, no text given away."""
 
+import importlib
 import json
 import os
 import random
@@ -8,12 +9,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
-from resume_contrastive.documents import Document, read_file, read_table
+from resume_contrastive.documents import Document, read_file
 from resume_contrastive.registry import (
+    LEAK,
+    TWIN,
     LeakError,
     TestRegistry,
+    _candidates,
     containment,
     drop_leaks,
     leakage_report,
@@ -22,17 +28,23 @@ from resume_contrastive.registry import (
     refuse_leaks,
 )
 
-DATA = os.environ.get("RESUME_CONTRASTIVE_DATA")
-SAMPLE = Path(__file__).resolve().parent.parent / "data" / "sample"
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+REQUIRED = ("verbatim", "reordered", "re-extracted", "20 % of words changed")
+
+
+@pytest.fixture(scope="module")
+def disguises():
+    "The ways of hiding a text that the record of the real data was made with"
+    if not SCRIPTS.is_dir():
+        pytest.skip("scripts/ is not installed")
+    sys.path.insert(0, str(SCRIPTS))
+    yield importlib.import_module("plants").PLANTS
+    sys.path.remove(str(SCRIPTS))
 
 
 def doc(id, text, kind="resume"):
     name = "experience" if kind == "resume" else "about"
     return Document(id=id, kind=kind, sections={name: text})
-
-
-def reworded(text, rng, vocabulary):
-    return " ".join(rng.choice(vocabulary) if rng.random() < 0.2 else w for w in text.split())
 
 
 def reordered(text, rng, vocabulary):
@@ -49,15 +61,31 @@ def wrapped(text, rng, vocabulary):
     return " ".join([*rng.choices(vocabulary, k=300), text, *rng.choices(vocabulary, k=300)])
 
 
-@pytest.mark.parametrize("disguise", [lambda t, r, v: t.upper(), extracted, reordered, wrapped,
-                                      reworded], ids="verbatim re-extracted reordered wrapped "
-                                      "reworded".split())
-def test_every_plant_is_found(resumes, disguise):
-    secret = resumes[::6]
+def plants(secret, change, words, seed=0):
+    return [doc(d.id, change(d.text, random.Random(f"{seed}:{d.id}"), words)) for d in secret]
+
+
+@pytest.mark.parametrize("kind", [*REQUIRED, "wrapped"])
+def test_no_plant_is_missed(resumes, disguises, kind):
+    secret = resumes[::5]
+    assert len(secret) >= 50
     registry = TestRegistry().add(secret, "held out")
-    rng, vocabulary = random.Random(1), [w for d in resumes[1::6] for w in d.text.split()]
-    plants = [doc(d.id, disguise(d.text, rng, vocabulary)) for d in secret]
-    assert {x.document_id for x in registry.find(plants)} == {d.id for d in secret}
+    words = [w for d in resumes[1::5] for w in d.text.split()]
+    found = registry.find(plants(secret, disguises[kind], words))
+    assert [x.document_id for x in found] == [d.id for d in secret]
+    assert sum(x.registered_id == x.document_id for x in found) == len(secret)
+
+
+def test_the_plants_are_what_they_say(resumes, disguises):
+    text, words = resumes[0].text, [w for d in resumes[50:] for w in d.text.split()]
+    made = {k: f(text, random.Random(0), words) for k, f in disguises.items()}
+    flat = text.split()
+    assert made["verbatim"].lower().split() == [w.lower() for w in flat]
+    assert sorted(made["reordered"].split()) == sorted(flat) and made["reordered"] != text
+    changed = sum(a != b for a, b in zip(flat, made["20 % of words changed"].split(), strict=True))
+    assert changed == round(0.2 * len(flat))
+    assert len(made["re-extracted"].split()) < len(flat) and "-\n" in made["re-extracted"]
+    assert text in made["wrapped"] and len(made["wrapped"].split()) == 5 * len(flat)
 
 
 def test_one_plant_among_others_is_refused_without_quoting_it(resumes):
@@ -124,20 +152,36 @@ def test_containment_is_exact_and_symmetric():
     assert containment(a, b) == containment(b, a) == 0.5
 
 
-def test_near_duplicates_agree_with_all_pairs(resumes, jobs):
+def test_near_duplicates_agree_with_all_pairs(resumes, jobs, disguises):
     rng, vocabulary = random.Random(2), [w for d in jobs for w in d.text.split()]
+    hide = [extracted, reordered, wrapped, disguises["20 % of words changed"], str]
     docs = [doc(d.id, d.text) for d in resumes[:60]]
-    docs += [doc(f"{d.id}+", f(d.text, rng, vocabulary)) for d, f in
-             zip(resumes[:30], [extracted, reordered, wrapped] * 10, strict=True)]
+    docs += [doc(f"{d.id}+", f(d.text, rng, vocabulary) if f is not str else d.text) for d, f in
+             zip(resumes[:30], hide * 6, strict=True)]
     grams = {d.id: letter_grams(d.text) for d in docs}
     linked = {(a.id, b.id) for i, a in enumerate(docs) for b in docs[:i]
-              if containment(grams[a.id], grams[b.id]) >= 0.7}
+              if containment(grams[a.id], grams[b.id]) >= TWIN}
     clusters = near_duplicates(docs)
     together = [next((c for c in clusters if a in c), {a}) for a, _ in linked]
     assert all(b in c for (_, b), c in zip(linked, together, strict=True))
     assert sum(len(c) - 1 for c in clusters) <= len(linked)
     assert {frozenset((d.id, f"{d.id}+")) for d in resumes[:30]} <= {
         frozenset(p) for c in clusters for x in c for y in c if x < y for p in [(x, y)]}
+
+
+def test_candidates_do_not_depend_on_the_size_of_a_block(jobs):
+    texts = [f"{d.text} Posted again, reference {n}" for d in jobs[:30] for n in range(3)]
+    grams = [letter_grams(t) for t in texts]
+    whole = _candidates(grams)
+    assert len(whole) >= 90 and all(i < j for i, j in whole)
+    assert sorted(_candidates(grams, block=7)) == sorted(whole)
+
+
+def test_a_shared_phrase_makes_no_twins():
+    phrase = "We are an equal opportunity employer and welcome everybody who applies"
+    short = [doc(f"d{i}", f"{phrase} {random.Random(i).getrandbits(600):x}") for i in range(9)]
+    assert near_duplicates(short) == []
+    assert leakage_report(short[:4], short[4:], threshold=0.01).empty
 
 
 def test_near_duplicates_of_many_copies_and_bad_input(jobs):
@@ -158,17 +202,46 @@ def test_leakage_report(resumes):
     assert (same.a_id == same.b_id).all()
     assert list(table.columns) == ["a_id", "b_id", "similarity", "how"]
     assert leakage_report(resumes[:3], []).empty
+    some = resumes[:40]
+    assert len(leakage_report(some, some, threshold=1)) < len(
+        leakage_report(some, some, threshold=LEAK))
+    with pytest.raises(ValueError, match="threshold must be above 0"):
+        leakage_report([], [], threshold=0)
+
+
+@pytest.fixture(scope="module")
+def held(real_data):
+    "The TEST ONLY resumes: PDFs by their ids in the table, and CVs"
+    pdfs = [read_file(p, "resume") for p in sorted(real_data.glob("resume/*/*.pdf"))]
+    docx = [read_file(p, "resume") for p in sorted(real_data.glob("vacancy-resume/CV/*.docx"))]
+    return pdfs, docx
+
+
+@pytest.fixture(scope="module")
+def table(real_data):
+    "The texts of the resume table, as they stand in the file"
+    rows = pd.read_csv(real_data / "kaggle" / "Resume.csv", dtype=str)
+    return [doc(i, t) for i, t in zip(rows.ID, rows.Resume_str, strict=True)]
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not DATA, reason="RESUME_CONTRASTIVE_DATA names no real data")
-def test_all_test_pdfs_are_found_in_the_csv():
-    rows = read_table(Path(DATA) / "kaggle" / "Resume.csv", "resume")[0]
-    pdfs = [read_file(p, "resume") for p in sorted(Path(DATA).glob("resume/*/*.pdf"))]
-    docx = [read_file(p, "resume") for p in sorted(Path(DATA).glob("vacancy-resume/**/*.docx"))]
+def test_all_test_pdfs_are_found_in_the_csv(held, table):
+    pdfs, docx = held
     assert len(pdfs) == 72 and len(docx) >= 65
-    leaks = TestRegistry().add(pdfs, "pdf").add(docx, "vacancy").find(rows)
+    kept, leaks = drop_leaks(table, TestRegistry().add(pdfs, "pdf").add(docx, "vacancy"))
     ids = {d.id for d in pdfs}
     assert {x.document_id for x in leaks if x.document_id == x.registered_id} == ids
-    alarms = [x for x in leaks if x.document_id not in ids]
-    assert len(alarms) <= 0.01 * (len(rows) - len(ids))
+    assert min(x.similarity for x in leaks if x.document_id in ids) > 0.9
+    alarms, strangers = len(leaks) - len(ids), len(table) - len(ids)
+    assert binomtest(alarms, strangers).proportion_ci().high < 0.01
+    assert len(kept) == len(table) - len(leaks) and not ids & {d.id for d in kept}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", REQUIRED)
+def test_no_plant_of_a_real_text_is_missed(held, table, disguises, kind):
+    secret = [d for side in held for d in side]
+    words = [w for d in table[::20] for w in d.text.split()]
+    registry = TestRegistry().add(secret, "held out")
+    found = registry.find(plants(secret, disguises[kind], words))
+    assert [x.document_id for x in found] == [d.id for d in secret] and len(found) >= 137
