@@ -5,89 +5,102 @@
 # %% ../nbs/01_augmentation.ipynb #fa158cfc
 from __future__ import annotations
 
-import csv
-import hashlib
-import random
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
+from .composer import Profile as Profile
+from .composer import compose_job as compose_job
+from .composer import profiles_for as profiles_for
+from .composer import read_profiles as read_profiles
+from .composer import seeded
 from .documents import Document
 from .lexicon import default_lexicon
-from .pairs import PAIR_COLUMNS, normalise_title
-from .requirements import evidence_of, years_shown
+from .pairs import PAIR_COLUMNS
+from .requirements import education_level, evidence_of, years_shown
 
 # %% auto #0
-__all__ = ['SYNONYMS', 'FREE_TEXT', 'OPERATIONS', 'HYRE', 'protected_tokens', 'edit_line', 'eda', 'Profile', 'read_profiles',
-           'profiles_for', 'compose_job', 'skill_phrases', 'own_skills_pairs', 'append_hyre']
+__all__ = ['SYNONYMS', 'FREE_TEXT', 'Place', 'OPERATIONS', 'HYRE', 'protected_tokens', 'title_groups', 'wordnet_groups',
+           'synonym_table', 'edit_line', 'keep_facts', 'eda', 'skill_phrases', 'own_skills_pairs', 'append_hyre']
 
 # %% ../nbs/01_augmentation.ipynb #e47458d6
 if TYPE_CHECKING:
     import pandas as pd
 
-# %% ../nbs/01_augmentation.ipynb #94f583a8
-def _rng(*parts: object) -> random.Random:
-    "A generator that depends on the parts only, the same in every process"
-    raw = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
-    return random.Random(int.from_bytes(raw, "big"))
-
 # %% ../nbs/01_augmentation.ipynb #0b804d68
 _SYNONYMS = """
-managed|oversaw|supervised|directed; managing|overseeing|supervising|directing
-developed|created|devised; developing|creating|devising; improved|enhanced|strengthened
-improving|enhancing|strengthening; increased|raised|grew; increasing|raising|growing
-reduced|cut|lowered|decreased; reducing|cutting|lowering|decreasing; maintained|kept|sustained
-maintaining|keeping|sustaining; assisted|helped|supported|aided
-assisting|helping|supporting|aiding; prepared|compiled|produced; preparing|compiling|producing
-ensured|secured|guaranteed; ensuring|securing|guaranteeing; provided|supplied|offered|delivered
-providing|supplying|offering|delivering; handled|processed|dealt with
-handling|processing|dealing with; coordinated|organized|arranged
-coordinating|organizing|arranging; conducted|performed|carried out
-conducting|performing|carrying out; reviewed|examined|checked; reviewing|examining|checking
-resolved|solved|settled; resolving|solving|settling
-responsible for|in charge of|accountable for; worked with|collaborated with|cooperated with
-such as|for example; including|among them; various|several|different|multiple
-daily|everyday|day-to-day; quickly|rapidly|promptly|swiftly; excellent|outstanding|superb
+managed|oversaw|supervised|directed; managing|overseeing|supervising; manage|oversee|supervise
+developed|created|devised; developing|creating|devising; develop|create|devise
+improved|enhanced|strengthened; improving|enhancing|strengthening; improve|enhance|strengthen
+increased|raised|grew; increasing|growing; reduced|lowered|decreased
+reducing|lowering|decreasing; maintained|kept|sustained; maintaining|keeping|sustaining
+maintain|keep|sustain; assisted|helped|supported|aided; assisting|helping|supporting|aiding
+prepared|produced; preparing|producing; ensured|guaranteed; ensuring|guaranteeing
+ensure|guarantee; provided|supplied|offered; providing|supplying|offering
+handled|processed|dealt with; coordinated|organized|arranged; coordinating|organizing|arranging
+conducted|performed|carried out; conducting|performing|carrying out
+reviewed|examined|checked; reviewing|examining; resolved|solved|settled
+resolving|solving|settling; responsible for|in charge of|accountable for
+worked with|collaborated with|cooperated with; such as|for example; various|several|different
+daily|day-to-day; quickly|rapidly|promptly|swiftly; excellent|outstanding|superb
 strong|solid|robust; successfully|effectively; successful|effective; important|major|significant
-staff|employees|personnel; customers|clients|patrons; company|firm|business
-goals|targets|objectives; issues|problems|difficulties; tasks|duties|assignments
-approximately|about|roughly; ensure|secure|guarantee; improve|enhance|strengthen
-provide|supply|offer; assist|help|support; manage|oversee|supervise|direct
-develop|create|devise; maintain|keep|sustain
+employees|personnel; customers|clients|patrons; company|firm; goals|targets|objectives
+issues|problems|difficulties; tasks|duties|assignments; approximately|roughly
 """
 
 
-def _table(rows: str) -> dict[str, tuple[str, ...]]:
-    "Word or phrase -> the others of its group"
-    groups = [group.split("|") for group in re.split(r"[;\n] *", rows) if group]
-    return {word: tuple(w for w in group if w != word) for group in groups for word in group}
+def _table(groups: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    "Word or phrase -> the others of its group; what stands in several groups is left out"
+    table: dict[str, tuple[str, ...]] = {}
+    several: set[str] = set()
+    for group in groups:
+        several |= table.keys() & set(group)
+        table |= {word: tuple(w for w in group if w != word) for word in group}
+    left = {w: tuple(o for o in others if o not in several) for w, others in table.items()}
+    return {w: others for w, others in left.items() if others and w not in several}
 
 
-SYNONYMS = _table(_SYNONYMS)
+SYNONYMS = _table(group.split("|") for group in re.split(r"[;\n] *", _SYNONYMS) if group)
 
 # %% ../nbs/01_augmentation.ipynb #124484ea
 FREE_TEXT = {"resume": ("summary", "experience", "projects"),
              "job": ("about", "responsibilities")}
 _TOKEN = re.compile(r"\S+")
+_NUMBERS = (r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|"
+            r"forty|fifty|sixty|seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|"
+            r"dozens?|first|second|third|half|quarters?|quarterly|double[ds]?|triple[ds]?|percent")
 _FIXED = re.compile(
-    r"\d|[A-Z]|[/@&+#_]|(?i:^\W*(?:years?|months?|january|february|march|april|may|june|july|"
-    r"august|september|october|november|december|current|present|since|until|bachelor\w*|master\w*|"
-    r"doctor\w*|phd|mba|degree|diploma|associate\w*|certif\w+|licen[sc]\w+|senior|junior|lead\w*|"
-    r"level|required|preferred|over|under|than|at|least|most|only|and|or|but)\W*$)")
+    r"\d|[A-Z]|[/@&+#_$£€%]|(?i:^\W*(?:years?|months?|january|february|march|april|may|june|july|"
+    r"august|september|october|november|december|current|present|since|until|bachelor\W?\w*|"
+    r"master\W?\w*|doctor\w*|ph\.?d|mba|degrees?|diplomas?|associate\W?\w*|certif\w+|licen[sc]\w+|"
+    r"high|school\w*|secondary|colleges?|universit\w+|\w*graduate\w*|vocational|"
+    r"senior|junior|lead\w*|level|required|preferred|over|under|than|at|least|most|only|and|or|but|"
+    rf"{_NUMBERS})\W*$)")
 _HEDGE = re.compile(
     r"\b(?:no|not|never|without|lack\w*|unfamiliar|neither|nor|cannot|\w+n['’]t|except|learn\w*|"
     r"interest\w*|plan(?:s|ned|ning)?|eager|keen|hop(?:e|es|ing)|aspir\w+|shadow\w*|watch\w*|"
     r"want\w*|wish\w*|willing\w*|(?:teams?|group|colleagues?|department|vendors?|engineers|"
     r"developers|staff|people|others|company|clients?) (?:that|who|which|whose))\b", re.I)
-
-
 _DATES = re.compile(r"\b(?:19|20)\d\d\b.{1,40}(?:\b(?:19|20)\d\d\b|current|present|now)", re.I)
+_LINK = re.compile(r"(?:of|for|the|in|on|at|to|de|la|del|van|von|y|du)", re.I)
 
 
+def _inside_names(tokens: list[str]) -> list[bool]:
+    "Which small words stand between two capitalised ones: 'of' in 'Bank of America'"
+    capital, inside, i = [t[:1].isupper() for t in tokens], [False] * len(tokens), 0
+    while i < len(tokens):
+        end = i
+        while end < len(tokens) and _LINK.fullmatch(tokens[end]) and not capital[end]:
+            end += 1
+        if 0 < i < end < len(tokens) and capital[i - 1] and capital[end]:
+            inside[i:end] = [True] * (end - i)
+        i = max(end, i + 1)
+    return inside
+
+# %% ../nbs/01_augmentation.ipynb #fc6b0c44
 @lru_cache(maxsize=64)
 def _own_words(skills: str) -> frozenset[str]:
     "Words of the skills section"
@@ -106,17 +119,49 @@ def protected_tokens(
              or not re.search(r"[a-z]{2}", t) or any(x < b and a < y for x, y in named)
              for t, (a, b) in zip(tokens, spans, strict=True)]
     number = [False, *(bool(re.search(r"\d", t)) for t in tokens), False]
-    return tokens, [f or number[i] or number[i + 2] for i, f in enumerate(fixed)]
+    inside = _inside_names(tokens)
+    return tokens, [f or inside[i] or number[i] or number[i + 2] for i, f in enumerate(fixed)]
+
+# %% ../nbs/01_augmentation.ipynb #6179e396
+def title_groups(
+    profiles: Iterable[Profile],  # O*NET's occupations
+) -> list[tuple[str, ...]]:  # lower case; titles that O*NET itself gives as one
+    "A title and the same title in other words, as 'Ops Analyst' for 'Operations Analyst'"
+    groups = []
+    for title in dict.fromkeys(t for p in profiles for t in p.alternate_titles):
+        pair = re.fullmatch(r"([^()]+) \(([^()]+)\)", title)
+        words = " ".join(pair.groups()).split() if pair else []
+        if len(words) > 2 and all(re.fullmatch(r"[A-Z][a-z]+", w) and not _FIXED.search(w.lower())
+                                  for w in words):
+            groups.append(tuple(w.lower() for w in pair.groups()))
+    return groups
+
+
+def wordnet_groups() -> list[tuple[str, ...]]:  # `ValueError` without nltk or its data
+    "WordNet's adjectives and adverbs that have one sense, with those of the same sense"
+    try:
+        from nltk.corpus import wordnet
+
+        found = [(s.lemma_names(), s.pos()) for p in "ar" for s in wordnet.all_synsets(p)]
+    except (ImportError, LookupError) as e:
+        raise ValueError("wordnet=True needs nltk and its WordNet data (nltk.download('wordnet')), "
+                         f"which are not installed ({type(e).__name__}).") from e
+    plain = [sorted({w for w in names if re.fullmatch("[a-z]{5,}", w) and not _FIXED.search(w)
+                     and len(wordnet.synsets(w)) == 1}) for names, _ in found]
+    return [tuple(group) for group in plain if len(group) > 1]
+
+
+def synonym_table(
+    profiles: Iterable[Profile] = (),  # O*NET's occupations, for their titles
+    *,
+    wordnet: bool = False,  # also WordNet; `ValueError` where it is not installed
+) -> dict[str, tuple[str, ...]]:  # word or phrase -> its synonyms
+    "The table of resume verbs, with O*NET's titles and WordNet's words where they are asked for"
+    more = _table([*title_groups(profiles), *(wordnet_groups() if wordnet else ())])
+    return {**{w: o for w, o in more.items() if w not in SYNONYMS}, **SYNONYMS}
 
 # %% ../nbs/01_augmentation.ipynb #3e6ad167
-def _synonym(token: str, rng: random.Random) -> str | None:
-    "A synonym in the same case and with the same punctuation, if the table has one"
-    head, word, tail = re.fullmatch(r"(\W*)(.*?)(\W*)", token, re.S).groups()
-    others = SYNONYMS.get(word.lower())
-    if not others or not (word.islower() or word.istitle()):
-        return None
-    new = rng.choice(others)
-    return head + (new.capitalize() if word.istitle() else new) + tail
+Place = tuple[int, int, tuple[str, ...]]  # first token, number of tokens, and their synonyms
 
 
 def _opener(tokens: list[str]) -> int:
@@ -124,31 +169,46 @@ def _opener(tokens: list[str]) -> int:
     return next((i for i, t in enumerate(tokens) if re.search(r"\w{2}", t)), 0)
 
 
-def _replaceable(tokens: list[str], fixed: list[bool]) -> list[int]:
-    "Positions that a synonym may take: free ones, and a table word that opens the line"
-    first = _opener(tokens)
-    return [i for i, t in enumerate(tokens) if SYNONYMS.get(t.lower().strip(".,;:()"))
-            and (not fixed[i] or (i == first and not re.search(r"\d", t)))]
+def _places(tokens: list[str], fixed: list[bool], synonyms: Mapping[str, tuple[str, ...]],
+            ) -> list[Place]:
+    "Words and phrases of the table that may be replaced: free ones, and one that opens the line"
+    first, places, i = _opener(tokens), [], 0
+    free = [not f or (n == first and bool(re.fullmatch(r"[A-Z][a-z]+\W*", tokens[n])))
+            for n, f in enumerate(fixed)]
+    while i < len(tokens):
+        size = 0
+        for n in (3, 2, 1):
+            words = " ".join(tokens[i:i + n]).strip(".,;:()").lower()
+            if i + n <= len(tokens) and all(free[i:i + n]) and words in synonyms:
+                places.append((i, n, synonyms[words]))
+                size = n
+                break
+        i += size or 1
+    return places
 
 
-def _replace(tokens: list[str], fixed: list[bool], n: int, rng: random.Random) -> list[str]:
-    places = _replaceable(tokens, fixed)
-    for i in rng.sample(places, min(n, len(places))):
-        tokens[i] = _synonym(tokens[i], rng) or tokens[i]
+def _replace(tokens: list[str], fixed: list[bool], places: list[Place], n: int, rng: Random,
+             ) -> list[str]:
+    chosen = rng.sample(places, min(n, len(places)))
+    for i, size, others in sorted(chosen, reverse=True):  # from the end: other places stay
+        old = " ".join(tokens[i:i + size])
+        head, tail = re.match(r"\W*", old)[0], re.search(r"\W*$", old)[0]
+        new = rng.choice(others)
+        new = new[0].upper() + new[1:] if old[len(head)].isupper() else new
+        tokens[i:i + size] = [head + new + tail]
     return tokens
 
 
-def _insert(tokens: list[str], fixed: list[bool], n: int, rng: random.Random) -> list[str]:
-    words = [SYNONYMS[k] for i in _replaceable(tokens, fixed)
-             if (k := tokens[i].lower().strip(".,;:()")) in SYNONYMS]
+def _insert(tokens: list[str], fixed: list[bool], places: list[Place], n: int, rng: Random,
+            ) -> list[str]:
     gaps = [i for i, f in enumerate(fixed) if not f and i > _opener(tokens)]
-    chosen = sorted(rng.sample(gaps, min(n, len(gaps))), reverse=True) if words else []
-    for i in chosen:  # from the end, so that the other places stay where they are
-        tokens.insert(i, rng.choice(rng.choice(words)))
+    for i in sorted(rng.sample(gaps, min(n, len(gaps))), reverse=True) if places else []:
+        tokens.insert(i, rng.choice(rng.choice(places)[2]))
     return tokens
 
 # %% ../nbs/01_augmentation.ipynb #501e30a3
-def _swap(tokens: list[str], fixed: list[bool], n: int, rng: random.Random) -> list[str]:
+def _swap(tokens: list[str], fixed: list[bool], places: list[Place], n: int, rng: Random,
+          ) -> list[str]:
     free = [i for i, f in enumerate(fixed) if not f and tokens[i].isalpha()]
     for _ in range(n if len(free) > 1 else 0):
         i, j = rng.sample(free, 2)
@@ -156,7 +216,8 @@ def _swap(tokens: list[str], fixed: list[bool], n: int, rng: random.Random) -> l
     return tokens
 
 
-def _delete(tokens: list[str], fixed: list[bool], n: int, rng: random.Random) -> list[str]:
+def _delete(tokens: list[str], fixed: list[bool], places: list[Place], n: int, rng: Random,
+            ) -> list[str]:
     share = n / max(len(tokens), 1)
     return [t for t, f in zip(tokens, fixed, strict=True)
             if f or not t.isalpha() or rng.random() >= share]
@@ -168,42 +229,66 @@ OPERATIONS: dict[str, Callable[..., list[str]]] = {
 
 def edit_line(
     line: str,  # free text
-    rng: random.Random,  # source of chance
+    rng: Random,  # source of chance
     *,
     rate: float = 0.1,  # share of the words that an operation touches, 0 to 1
     operations: Sequence[str] = tuple(OPERATIONS),  # names from `OPERATIONS`
     skills: str = "",  # the document's skills section, whose words are protected
+    synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS,  # as `synonym_table` makes them
 ) -> str:  # the edited line; the same line when it is short, hedged, or holds nothing to edit
     "One of EDA's operations on one line, drawn at random"
     if len(line.strip()) < 30 or rate == 0 or _HEDGE.search(line) or _DATES.search(line):
         return line
     tokens, fixed = protected_tokens(line, skills)
-    order = rng.sample(list(operations), len(operations))
-    for name in order:
-        new = OPERATIONS[name](list(tokens), fixed, max(1, int(rate * len(tokens))), rng)
+    places, n = _places(tokens, fixed, synonyms), max(1, int(rate * len(tokens)))
+    for name in rng.sample(list(operations), len(operations)):
+        new = OPERATIONS[name](list(tokens), fixed, places, n, rng)
         if new != tokens:
             return line[:len(line) - len(line.lstrip())] + " ".join(new)
     return line
 
 # %% ../nbs/01_augmentation.ipynb #6209a92d
-def _facts(document: Document, name: str, text: str) -> tuple:
-    "Skills with their states, and years of work, in one section"
-    alone = replace(document, title="", sections={name: text})
-    return [(e.skill, e.state) for e in evidence_of(alone)], years_shown(alone)
+@lru_cache(maxsize=4096)
+def _skills(kind: str, name: str, text: str) -> list[tuple[str, str]]:
+    "Skills with their states in one section"
+    alone = Document(id="", kind=kind, sections={name: text})
+    return sorted((e.skill, e.state) for e in evidence_of(alone))
 
 
-def _edit_section(document: Document, name: str, edit: Callable[[str], str]) -> str:
-    "Edit the lines of a section; take back what changes a fact"
-    text = document.sections[name]
-    lines, truth = text.split("\n"), _facts(document, name, text)
-    new = [edit(line) for line in lines]
-    if _facts(document, name, "\n".join(new)) == truth:
-        return "\n".join(new)
-    for i, line in enumerate(new):
-        old, lines[i] = lines[i], line
-        if line != old and _facts(document, name, "\n".join(lines)) != truth:
-            lines[i] = old
-    return "\n".join(lines)
+@lru_cache(maxsize=4096)
+def _dated(name: str, text: str) -> tuple[float, int]:
+    "Years of work and level of education in one section"
+    section = name if name in FREE_TEXT["resume"] else "summary"
+    alone = Document(id="", kind="resume", sections={section: text})
+    return years_shown(alone), education_level(text)
+
+
+def keep_facts(
+    kind: str,  # 'resume' or 'job'
+    name: str,  # of the section
+    old: Sequence[str],  # lines, or pieces of several lines
+    new: Sequence[str],  # the same, edited
+) -> str:  # the edited section
+    "The edited section, without the edits that change a skill, the years or the education"
+    kept, truth = list(old), "\n".join(old)
+
+    def take(start: int, end: int) -> None:
+        "Take the edits of these lines, or of the halves of them that change nothing"
+        if old[start:end] == new[start:end]:
+            return
+        kept[start:end] = new[start:end]
+        text = "\n".join(kept)
+        if (_skills(kind, name, text) == _skills(kind, name, truth)
+                and _dated(name, text) == _dated(name, truth)):
+            return
+        kept[start:end] = old[start:end]
+        if end - start > 1:
+            middle = (start + end) // 2
+            take(start, middle)
+            take(middle, end)
+
+    take(0, len(old))
+    return "\n".join(kept)
 
 # %% ../nbs/01_augmentation.ipynb #fd58234d
 def eda(
@@ -213,6 +298,7 @@ def eda(
     seed: int = 42,  # another seed gives other copies
     copy: int = 0,  # number of the copy
     operations: Sequence[str] = tuple(OPERATIONS),  # names from `OPERATIONS`
+    synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS,  # as `synonym_table` makes them
 ) -> Document:  # id 'r1~eda0', source 'eda:r1'; `ValueError` for a bad rate or operation
     "An edited copy: free text only, facts untouched (Wei and Zou 2019)"
     if not 0 <= rate <= 1:
@@ -221,128 +307,20 @@ def eda(
     if unknown or not operations:
         raise ValueError(f"no such operation: {', '.join(sorted(unknown)) or 'none given'}. "
                          f"Known: {', '.join(OPERATIONS)}")
-    rng, skills = _rng(seed, document.id, copy), document.sections.get("skills", "")
+    rng, skills = seeded(seed, document.id, copy), document.sections.get("skills", "")
 
     def edit(line: str) -> str:
-        return edit_line(line, rng, rate=rate, operations=operations, skills=skills)
+        return edit_line(line, rng, rate=rate, operations=operations, skills=skills,
+                         synonyms=synonyms)
 
-    sections = {n: _edit_section(document, n, edit) if n in FREE_TEXT[document.kind] else text
-                for n, text in document.sections.items()}
+    free = FREE_TEXT[document.kind]
+    sections = {}
+    for name, text in document.sections.items():
+        lines = text.split("\n")
+        sections[name] = text if name not in free else keep_facts(
+            document.kind, name, lines, [edit(line) for line in lines])
     return replace(document, id=f"{document.id}~eda{copy}", sections=sections,
                    source=f"eda:{document.id}")
-
-# %% ../nbs/01_augmentation.ipynb #b7582b72
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    "An occupation, as O*NET describes it"
-
-    code: str  # O*NET-SOC code
-    title: str  # of the occupation, mostly in the plural
-    description: str = ""  # one or two sentences
-    alternate_titles: tuple[str, ...] = ()  # as people call the job
-    tasks: tuple[str, ...] = ()  # core tasks first
-    technologies: tuple[str, ...] = ()  # hot technologies first
-
-# %% ../nbs/01_augmentation.ipynb #fe7c3a29
-def _rows(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    "Rows of one of O*NET's tables"
-    path = folder / name
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no {name}: name a folder with O*NET's tables as CSV.")
-    with path.open(encoding="utf-8-sig", newline="") as f:
-        reader = csv.DictReader(f)
-        missing = [c for c in columns if c not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(f"{path} has no column {missing[0]!r}.")
-        return list(reader)
-
-
-def read_profiles(
-    folder: str | Path,  # occupations, alternate_titles, tasks and technology_skills, as .csv
-) -> list[Profile]:  # in the order of occupations.csv; `ValueError` for a missing table or column
-    "Read occupation profiles in O*NET's layout"
-    folder, code = Path(folder), "O*NET-SOC Code"
-    parts: dict[str, dict[str, list]] = {k: defaultdict(list) for k in ("alt", "task", "tech")}
-    for r in _rows(folder, "alternate_titles.csv", (code, "Alternate Title")):
-        parts["alt"][r[code]].append((False, r["Alternate Title"]))
-    for r in _rows(folder, "tasks.csv", (code, "Task", "Task Type")):
-        parts["task"][r[code]].append((r["Task Type"] != "Core", r["Task"]))
-    for r in _rows(folder, "technology_skills.csv", (code, "Example", "Hot Technology")):
-        parts["tech"][r[code]].append((r["Hot Technology"] != "Y", r["Example"]))
-    first = {k: {c: tuple(x for _, x in sorted(v, key=lambda p: p[0])) for c, v in part.items()}
-             for k, part in parts.items()}
-    return [Profile(code=r[code], title=r["Title"], description=r["Description"],
-                    alternate_titles=first["alt"].get(r[code], ()),
-                    tasks=first["task"].get(r[code], ()),
-                    technologies=first["tech"].get(r[code], ()))
-            for r in _rows(folder, "occupations.csv", (code, "Title", "Description"))]
-
-# %% ../nbs/01_augmentation.ipynb #00f41745
-@lru_cache(maxsize=2)
-def _listed(profiles: tuple[Profile, ...]) -> dict[str, tuple[int, ...]]:
-    "Normalised title -> positions of the occupations that list it"
-    listed: dict[str, set[int]] = defaultdict(set)
-    for n, p in enumerate(profiles):
-        for title in (p.title, *p.alternate_titles) if p.tasks else ():
-            for part in (title, *re.findall(r"\(([^()]+)\)", title)):
-                name = normalise_title(part)
-                listed[name].add(n)
-                listed[name.removesuffix("s")].add(n)
-    return {name: tuple(sorted(ns)) for name, ns in listed.items() if name}
-
-
-def profiles_for(
-    resumes: Sequence[Document],  # of one category
-    profiles: Sequence[Profile],  # to choose from
-) -> list[Profile]:  # those with a vote, most votes first
-    "Occupations of a category, by the titles of its resumes"
-    listed, votes = _listed(tuple(profiles)), Counter()
-    for d in resumes:
-        words = normalise_title(d.title).split()
-        found = listed.get(" ".join(words), ())
-        while not found and len(words) > 2:
-            words = words[1:]
-            found = listed.get(" ".join(words), ())
-        for n in found:
-            votes[n] += 1 / len(found)
-    if not votes:  # no title is listed: the occupation whose titles share most words with theirs
-        said = Counter(w for d in resumes for w in set(normalise_title(d.title).split()))
-        for name, ns in listed.items():
-            words = name.split()
-            for n in ns:
-                votes[n] = max(votes[n], sum(said[w] for w in words) / len(words))
-        votes = +votes
-    return [profiles[n] for n, _ in sorted(votes.items(), key=lambda v: (-v[1], v[0]))]
-
-# %% ../nbs/01_augmentation.ipynb #ea06c81d
-def compose_job(
-    profile: Profile,  # an occupation with tasks
-    *,
-    seed: int = 42,  # another seed draws other tasks and technologies
-    category: str = "",  # of the resumes that it is written for
-    tasks: int = 6,  # responsibilities, at most
-    technologies: int = 8,  # requirements, at most
-) -> Document:  # id 'profile:CODE:SEED', source 'profile:CODE'; `ValueError` without any task
-    "Write a reference job from an occupation's title, tasks and technologies"
-    if not profile.tasks:
-        raise ValueError(f"occupation {profile.code} ({profile.title}) lists no task")
-    rng = _rng(seed, profile.code)
-
-    def draw(items: Sequence[str], n: int) -> list[str]:
-        pool = list(items[:3 * n])  # the first ones are core tasks and hot technologies
-        return sorted(rng.sample(pool, min(n, len(pool))), key=pool.index)
-
-    short = [t for t in profile.alternate_titles if len(t.split()) <= 4] or [profile.title]
-    title, named = rng.choice(short), draw(profile.technologies, technologies)
-    years = rng.choice((2, 3, 5))
-    needs = [f"At least {years} years of experience as {title}"]
-    needs += [f"Working knowledge of {x}" for x in named]
-    return Document(
-        id=f"profile:{profile.code}:{seed}", kind="job", title=title, category=category,
-        sections={"about": f"We are looking for: {title}. {profile.description}".strip(),
-                  "responsibilities": "\n".join(f"- {x}" for x in draw(profile.tasks, tasks)),
-                  "requirements": "\n".join(f"- {x}" for x in needs)},
-        source=f"profile:{profile.code}")
 
 # %% ../nbs/01_augmentation.ipynb #9a4df3ab
 _CUT = re.compile(r"[,;|•·▪●]\s*(?![^()]*\))|\s[-–]\s|\t|(?<=[a-z)])\.\s+(?=[A-Z])")
@@ -396,7 +374,7 @@ def own_skills_pairs(
         found, rest = skill_phrases(resume.sections.get("skills", "")), resume.without("skills")
         if len(found) < low or rest.n_words < min_words:
             continue
-        rng, seen = _rng(seed, resume.id, "own-skills"), set()
+        rng, seen = seeded(seed, resume.id, "own-skills"), set()
         for draw in range(draws):
             size = rng.randint(low, min(high, len(found)))
             chosen = sorted(rng.sample(range(len(found)), size))
