@@ -134,8 +134,8 @@ def _closeness(resumes: Sequence[Document], profiles: Sequence[Profile]) -> np.n
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english",
                                  token_pattern=r"[a-z]{3,}")
-    told = vectorizer.fit_transform(" ".join((p.title, p.description, *p.alternate_titles, *p.tasks))
-                                    for p in profiles)
+    told = vectorizer.fit_transform(
+        " ".join((p.title, p.description, *p.alternate_titles, *p.tasks)) for p in profiles)
     near = (vectorizer.transform(d.text for d in resumes) @ told.T).toarray()
     return near - near.mean(1, keepdims=True)
 
@@ -172,7 +172,7 @@ def occupations(
     profiles: Sequence[Profile],  # to choose from
     *,
     most: int = 8,  # occupations of a category
-    doubt: float = 2.0,  # titles granted to each occupation, so that one stray title decides nothing
+    doubt: float = 2.0,  # titles granted to each, so that one stray title decides nothing
 ) -> dict[str, list[Profile]]:  # category -> occupations with a positive score, best first
     "Occupations of each category, by the titles and the texts of its resumes"
     profiles = [p for p in profiles if p.tasks]
@@ -184,7 +184,8 @@ def occupations(
         rows = [i for i, d in enumerate(resumes) if d.category == category]
         docs = [resumes[i] for i in rows]
         lift = near[rows].mean(0) - (everywhere if len(rows) < len(resumes) else 0)
-        score = (_votes(docs, profiles) + doubt) * lift.clip(min=0) * np.sqrt(held(rows).clip(min=0.01))
+        score = (_votes(docs, profiles) + doubt) * lift.clip(min=0)
+        score *= np.sqrt(held(rows).clip(min=0.01))
         said = Counter(w.removesuffix("s") for d in docs
                        for w in set(normalise_title(d.title).split()))
         best = [n for n in np.argsort(-score, kind="stable")[:most] if score[n] > 1e-9]

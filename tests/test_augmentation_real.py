@@ -28,19 +28,19 @@ def words(text):
     return re.findall(r"[a-z][a-z'.]*[a-z]|[a-z]", text.lower().replace("’", "'"))
 
 
+OPENERS = {w.split()[0] for w in SYNONYMS}  # a synonym may take these where they open a line
+
+
 def names(text):
-    """Capitalised words behind the first word of a line, in order."""
-    found = []
-    for line in text.split("\n"):
-        tokens = line.split()
-        first = next((i for i, t in enumerate(tokens) if re.search(r"\w{2}", t)), 0)
-        found += [t for t in tokens[first + 1:] if re.match(r"\W*[A-Z]", t)]
-    return found
+    """Capitalised words in order, without the words of the table, which may open a line."""
+    return [t for t in text.split() if re.match(r"\W*[A-Z]", t)
+            and t.strip(".,;:()").lower() not in OPENERS]
 
 
 def long_names(text):
     """Names with a small word inside, such as 'Bank of America'."""
-    return Counter(re.findall(r"(?<=\s)[A-Z]\S* (?:of|for|the|at|in|on) [A-Z]\S*", text))
+    found = re.findall(r"(?<= )[A-Z]\S* (?:of|for|the|at|in|on) [A-Z]\S*", text)
+    return Counter(f for f in found if f.split()[0].lower() not in OPENERS)
 
 
 def facts(document):
@@ -54,8 +54,9 @@ def facts(document):
         "education": [education_level(t) for t in document.sections.values()],
         "years": years_shown(document),
         "skills": Counter((e.skill, e.section, e.state) for e in evidence_of(document)),
-        "skill spellings": Counter(t[a:b].lower() for t in document.sections.values()
-                                   for _, a, b in default_lexicon().find(t)),
+        "skill spellings": Counter(
+            " ".join(t[a:b].lower().split()) for t in document.sections.values()
+            for _, a, b in default_lexicon().find(t)),
         "names": names(text),
         "long names": long_names(text),
         "other sections": {k: v for k, v in document.sections.items()

@@ -31,7 +31,11 @@ class Handler(BaseHTTPRequestHandler):
             s.keys.append(self.headers.get("authorization"))
             step = s.script.pop(0) if s.script else (200, None)
         status, error = step if isinstance(step, tuple) else (step, {"message": "busy"})
-        s.hold.wait(30)
+        with s.lock:
+            s.waiting += 1
+        s.hold.wait(60)
+        with s.lock:
+            s.waiting -= 1
         time.sleep(s.delay)
         end, said = "stop", s.reply(body["messages"][-1]["content"])
         if isinstance(said, tuple):
@@ -49,8 +53,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(raw) + 99 * raw.endswith(b"...")))
         if s.retry_after:
             self.send_header("retry-after", s.retry_after)
-        self.end_headers()
         try:
+            self.end_headers()
             self.wfile.write(raw)
         except (BrokenPipeError, ConnectionResetError):
             pass
@@ -64,7 +68,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.script, self.delay, self.reply = list(script), delay, reply
         self.retry_after, self.lock = retry_after, threading.Lock()
-        self.seen, self.keys, self.busy, self.most = [], [], 0, 0
+        self.seen, self.keys, self.busy, self.most, self.waiting = [], [], 0, 0, 0
         self.hold = threading.Event()  # cleared: answers are held back
         self.hold.set()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -301,8 +305,11 @@ def test_a_killed_job_loses_nothing_and_asks_nothing_twice(start, tmp_path):
         assert child.poll() is None and time.monotonic() < deadline, "the job ended too soon"
         time.sleep(0.005)
     server.hold.clear()  # whoever asks now is in flight, and stays so
-    while server.busy < many and time.monotonic() < deadline:
-        time.sleep(0.005)
+    calm, last = 0, None
+    while calm < 5 and time.monotonic() < deadline:  # until all four are held, and nothing moves
+        time.sleep(0.05)
+        state = (server.waiting, len(server.seen), len(kept()))
+        calm, last = calm + 1 if state == last and server.waiting == many else 0, state
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
     saved, before = len(kept()), count()
