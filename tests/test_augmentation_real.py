@@ -111,4 +111,4 @@ def test_no_edit_changes_a_fact(documents, table):
                     f"{broken[:10]}", pytrace=False)
     share = {k: changed[k] / n for k, n in edited.items()}
     assert min(v for k, v in share.items() if k[0] == "resume") > 0.8, share
-    assert min(v for k, v in share.items() if k[0] == "job") > 0.3, share
+    assert min(v for k, v in share.items() if k[0] == "job") > 0.15, share
