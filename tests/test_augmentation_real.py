@@ -39,7 +39,7 @@ def names(text):
 
 def long_names(text):
     """Names with a small word inside, such as 'Bank of America'."""
-    found = re.findall(r"(?<= )[A-Z]\S* (?:of|for|the|at|in|on) [A-Z]\S*", text)
+    found = re.findall(r"(?<= )(?=([A-Z]\S* (?:of|for|the|at|in|on) [A-Z]\S*))", text)
     return Counter(f for f in found if f.split()[0].lower() not in OPENERS)
 
 
@@ -54,9 +54,8 @@ def facts(document):
         "education": [education_level(t) for t in document.sections.values()],
         "years": years_shown(document),
         "skills": Counter((e.skill, e.section, e.state) for e in evidence_of(document)),
-        "skill spellings": Counter(
-            " ".join(t[a:b].lower().split()) for t in document.sections.values()
-            for _, a, b in default_lexicon().find(t)),
+        "skill spellings": Counter(t[a:b].lower() for t in document.sections.values()
+                                   for _, a, b in default_lexicon().find(t)),
         "names": names(text),
         "long names": long_names(text),
         "other sections": {k: v for k, v in document.sections.items()
@@ -102,13 +101,18 @@ def test_no_edit_changes_a_fact(documents, table):
                 edited[key] += 1
                 changed[key] += copy.sections != document.sections
                 got = facts(copy)
-                # a deletion may bring two names together, so new long ones are no fault
+                # a deletion may bring two words together that make another long name, or
+                # another spelling of the same skill; those that were there must stay
+                low = "\n".join(copy.sections.values()).lower()
+                gone = {"long names": truth["long names"] - got["long names"],
+                        "skill spellings": [x for x, k in truth["skill spellings"].items()
+                                            if low.count(x) < k]}
                 broken += [(document.id, rate, "+".join(operations), what) for what in truth
-                           if (truth[what] - got[what] if what == "long names"
-                               else got[what] != truth[what])]
+                           if gone.get(what, got[what] != truth[what])]
     if broken:  # without a traceback, which would show the texts
         pytest.fail(f"{len(broken)} broken facts: {Counter(b[-1] for b in broken)}, such as "
                     f"{broken[:10]}", pytrace=False)
     share = {k: changed[k] / n for k, n in edited.items()}
-    assert min(v for k, v in share.items() if k[0] == "resume") > 0.8, share
-    assert min(v for k, v in share.items() if k[0] == "job") > 0.15, share
+    least = {kind: min(v for k, v in share.items() if k[0] == kind) for kind in ("resume", "job")}
+    if least["resume"] < 0.8 or least["job"] < 0.15:  # many adverts have no free text of their own
+        pytest.fail(f"too few copies differ from their originals: {least}", pytrace=False)
