@@ -633,6 +633,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'resume_contrastive.pairs._cosines': ('pairs.html#_cosines', 'resume_contrastive/pairs.py'),
                                           'resume_contrastive.pairs._reason': ('pairs.html#_reason', 'resume_contrastive/pairs.py'),
                                           'resume_contrastive.pairs._report': ('pairs.html#_report', 'resume_contrastive/pairs.py'),
+                                          'resume_contrastive.pairs._tidy': ('pairs.html#_tidy', 'resume_contrastive/pairs.py'),
                                           'resume_contrastive.pairs.category_affinity': ( 'pairs.html#category_affinity',
                                                                                           'resume_contrastive/pairs.py'),
                                           'resume_contrastive.pairs.graded_label': ( 'pairs.html#graded_label',

@@ -19,7 +19,7 @@ from .pairs import normalise_title
 # %% auto #0
 __all__ = ['HOW', 'VAGUE', 'LEVELS', 'canonical_title', 'TitleMatch', 'Occupations', 'read_occupations', 'agreement']
 
-# %% ../nbs/00h_occupations.ipynb #d37c986c
+# %% ../nbs/00h_occupations.ipynb #d6074778
 _SHORT = {k: v for line in """
 mgr manager; mngr manager; asst assistant; assoc associate; admin administrator; rep representative
 dir director; eng engineer; engr engineer; dev developer; tech technician; coord coordinator
@@ -35,7 +35,6 @@ hca healthcare assistant; cbt cognitive behavioral; ordinator coordinator; mktg 
 counsellor counselor; theatre theater; programme program; paediatric pediatric; labour labor
 anaesthetic anesthetic; organisation organization; finance financial; fin financial
 """.strip().replace("\n", "; ").split("; ") for k, v in [line.split(" ", 1)]}
-_TURNED = re.compile(r"\s*([^\W\d]+)(?:,|\s[-–|]\s)\s*([^\W\d].*)")  # 'Manager, Sales'
 _SMALL = frozenset("a an and at by co for in of on or the to with &".split())
 
 
@@ -50,15 +49,14 @@ def canonical_title(
     title: str,  # as written
 ) -> tuple[str, ...]:  # its words in order, spelled one way, without small words
     "The words of a title, so that two spellings of one title are equal"
-    turned = _TURNED.match(title)
-    title = f"{normalise_title(turned[2])} {turned[1]}" if turned else title
     words = re.sub(r"[^\w+#& ]", " ", normalise_title(title)).split()
     words = [_singular(w) for w in words if w not in _SMALL]
     return tuple(" ".join(_SHORT.get(w, w) for w in words).split())
 
-# %% ../nbs/00h_occupations.ipynb #3d5afc01
+# %% ../nbs/00h_occupations.ipynb #45d0fbbf
 _COMMON = 60  # a last word of at least so many titles, all over the list, is no title by itself
 _VAGUE = frozenset("intern owner fellow member worker lead hand person".split())
+_RANKS = {("vice", "president"), ("assistant", "manager"), ("general", "manager")}  # no parts
 HOW = {"as listed": 1.0, "other word order": 0.95, "a part": 0.8}  # worth of a match
 VAGUE = "vague"
 
@@ -85,7 +83,8 @@ def _parts(words: tuple[str, ...], heads: Counter) -> list[tuple[str, ...]]:
     spans = [(a, b) for b in range(n, 0, -1) for a in range(b) if (a, b) != (0, n)]
     spans.sort(key=lambda s: (s[0] - s[1], -s[1]))
     return [words[a:b] for a, b in spans
-            if not any(heads[w] >= 10 for w in words[b:])  # the head is not cut off
+            if words[a:b] not in _RANKS
+            and not any(heads[w] >= 10 for w in words[b:])  # the head is not cut off
             and (b - a > 1 or (b == n and heads[words[a]] < _COMMON and words[a] not in _VAGUE))]
 
 # %% ../nbs/00h_occupations.ipynb #a1a69bb4

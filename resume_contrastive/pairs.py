@@ -22,13 +22,24 @@ if TYPE_CHECKING:
     from resume_contrastive.occupations import Occupations
 
 # %% auto #0
-__all__ = ['Similarity', 'PAIR_COLUMNS', 'normalise_title', 'lexical_similarity', 'PairConfig', 'role_matrix', 'RoleMatch',
-           'match_roles', 'graded_label', 'make_pairs', 'category_affinity', 'plot_affinity',
+__all__ = ['Similarity', 'PAIR_COLUMNS', 'UNKNOWN_COST', 'normalise_title', 'lexical_similarity', 'PairConfig', 'role_matrix',
+           'RoleMatch', 'match_roles', 'graded_label', 'make_pairs', 'category_affinity', 'plot_affinity',
            'wrong_category_negatives']
 
-# %% ../nbs/00_pairs.ipynb #49bf4d6a
+# %% ../nbs/00_pairs.ipynb #d8159245
 _LEVEL = re.compile(r"\b(?:senior|sr|junior|jr|lead|principal|staff(?! nurse)|entry level|trainee|"
                     r"graduate|i{1,3}|iv|[1-4]|band \w+|remote|full[ -]time|part[ -]time)\b")
+
+
+_LONE = frozenset("manager director head associate consultant specialist analyst assistant engineer "
+                  "coordinator supervisor officer executive representative technician advisor "
+                  "administrator intern president scientist vp avp svp evp".split())  # say nothing
+_LONE |= {"vice president", "assistant manager", "deputy manager", "general manager"}  # alone
+
+
+def _tidy(title: str) -> str:
+    "Without seniority and marks"
+    return " ".join(re.sub(r"[^\w+#/& ]|/", " ", _LEVEL.sub(" ", title)).split())
 
 
 def normalise_title(
@@ -36,9 +47,10 @@ def normalise_title(
 ) -> str:  # lower case, without seniority, brackets and what follows a dash
     "The part of a title that names the role"
     short = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", title.lower())
-    short = re.split(r"\s[-–|@]\s|,|:", short)[0]
-    words = " ".join(re.sub(r"[^\w+#/& ]|/", " ", _LEVEL.sub(" ", short)).split())
-    return words or " ".join(title.lower().split())
+    first, *rest = [_tidy(part) for part in re.split(r"\s[-–|@]\s|,|:", short)]
+    if first in _LONE and rest and rest[0]:
+        return f"{rest[0]} {first}"
+    return first or " ".join(title.lower().split())
 
 
 def lexical_similarity(
@@ -101,7 +113,10 @@ def role_matrix(
     out[:, where[1] < 0] = 0
     return out
 
-# %% ../nbs/00_pairs.ipynb #a8999ab8
+# %% ../nbs/00_pairs.ipynb #3b2617b1
+UNKNOWN_COST = 0.1  # what a pair without a known occupation loses: judged by hand, see below
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoleMatch:
     "How far resumes and jobs are of one role, and why"
@@ -127,7 +142,7 @@ def match_roles(
 
     found = tuple([occupations.find(d.title) for d in side] for side in (resumes, jobs))
     agree, level = agreement(*found)
-    role = np.where(np.isnan(agree), title, (title + agree) / 2).astype(np.float32)
+    role = np.where(np.isnan(agree), title - UNKNOWN_COST, (title + agree) / 2).astype(np.float32)
     role[title <= 0] = 0  # no title, no role
     return RoleMatch(role=role, title=title, agreement=agree, level=level, found=found)
 
