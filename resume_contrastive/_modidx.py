@@ -624,6 +624,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                               'resume_contrastive/occupations.py'),
                                                 'resume_contrastive.occupations.canonical_title': ( 'occupations.html#canonical_title',
                                                                                                     'resume_contrastive/occupations.py'),
+                                                'resume_contrastive.occupations.minor_group': ( 'occupations.html#minor_group',
+                                                                                                'resume_contrastive/occupations.py'),
                                                 'resume_contrastive.occupations.read_occupations': ( 'occupations.html#read_occupations',
                                                                                                      'resume_contrastive/occupations.py')},
             'resume_contrastive.pairs': { 'resume_contrastive.pairs.PairConfig': ('pairs.html#pairconfig', 'resume_contrastive/pairs.py'),

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from resume_contrastive.counterfactuals import FitReader
     from resume_contrastive.occupations import Occupations
 
-# %% ../nbs/02b_dataset.ipynb #8cbccb52
+# %% ../nbs/02b_dataset.ipynb #312694af
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     "How a data set is made; checks itself"
@@ -58,7 +58,7 @@ class DataConfig:
     min_paired: float = 0.2  # a category with a smaller share of paired resumes gets composed jobs
     jobs_per_category: int = 4  # how many of them
     triples: int = 1000  # counterfactuals with their controls, at most; a tenth for validation
-    triples_per_resume: int = 2  # of one resume, at most
+    triples_per_resume: int = 4  # of one resume, at most
     own_requirements: int = 1500  # adverts whose requirements are set against the rest, at most
     seed: int = 0  # of draws and augmentation
 
@@ -172,7 +172,7 @@ def read_dataset(
              for name in ("resumes.parquet", "jobs.parquet")]
     return Dataset(*sides, pd.read_parquet(folder / "pairs.parquet"), manifest["split"], manifest)
 
-# %% ../nbs/02b_dataset.ipynb #b21d8485
+# %% ../nbs/02b_dataset.ipynb #614f60df
 def build_dataset(
     resumes: list[Document],  # as read
     jobs: list[Document],  # as read
@@ -226,7 +226,8 @@ def build_dataset(
     copies, extra, more = without_leaks(*augmented(resumes, pairs, config), registry)
     pairs = with_evidence(pd.concat([pairs, extra], ignore_index=True), [*resumes, *copies],
                           [*jobs, *synthetic], reader)
-    made, more_pairs, lost, facts["triples"] = triples(pairs, resumes, jobs, registry, config, reader)
+    made, more_pairs, lost, facts["triples"] = triples(pairs, resumes, jobs, registry, config,
+                                                       reader)
     asked, rests, own, late = own_requirements(jobs, splits, registry, config)
     pairs = pd.concat([p for p in (pairs, more_pairs, own) if len(p)], ignore_index=True)
     pairs["triple"] = pairs.triple.fillna("") if "triple" in pairs else ""
@@ -296,7 +297,7 @@ def synthetic_jobs(resumes: list[Document], pairs: Any, profiles: list, config: 
                           "composed for the category") for d in some]
     return jobs, pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
 
-# %% ../nbs/02b_dataset.ipynb #722cedce
+# %% ../nbs/02b_dataset.ipynb #670005b5
 def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, config: DataConfig,
                    similarity: Callable, occupations: Occupations | None) -> tuple[Any, dict]:
     "A certain negative for each training pair, as pairs with label 0, and the affinities"
@@ -307,9 +308,11 @@ def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, co
     names, matrix = category_affinity(resumes, match.role, min_role=least, occupations=occupations)
     near, category = config.pairs.near_category, {d.id: d.category for d in resumes}
     found = wrong_category_negatives(pairs, resumes, (names, matrix), near=near, seed=config.seed)
+    place = [{d.id: n for n, d in enumerate(side)} for side in (resumes, jobs)]
     rows = [(r, j, "wrong-category", 0.0, 0.0, np.nan, 1 - near,
              f"{category[r]} is far from every category of the job")
-            for r, j in found.drop_duplicates().itertuples(index=False)]
+            for r, j in found.drop_duplicates().itertuples(index=False)
+            if match.role[place[0][r], place[1][j]] < least / 2]  # its own title is far as well
     known = [[round(float(x), 4) if np.isfinite(x) else None for x in row] for row in matrix]
     return (pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).assign(split="train"),
             {"categories": names, "matrix": known})

@@ -26,14 +26,14 @@ __all__ = ['Similarity', 'PAIR_COLUMNS', 'UNKNOWN_COST', 'normalise_title', 'lex
            'RoleMatch', 'match_roles', 'graded_label', 'make_pairs', 'category_affinity', 'plot_affinity',
            'wrong_category_negatives']
 
-# %% ../nbs/00_pairs.ipynb #d8159245
+# %% ../nbs/00_pairs.ipynb #65605f79
 _LEVEL = re.compile(r"\b(?:senior|sr|junior|jr|lead|principal|staff(?! nurse)|entry level|trainee|"
                     r"graduate|i{1,3}|iv|[1-4]|band \w+|remote|full[ -]time|part[ -]time)\b")
 
 
-_LONE = frozenset("manager director head associate consultant specialist analyst assistant engineer "
-                  "coordinator supervisor officer executive representative technician advisor "
-                  "administrator intern president scientist vp avp svp evp".split())  # say nothing
+_LONE = frozenset("manager director head associate consultant specialist analyst assistant "
+                  "engineer coordinator supervisor officer executive representative technician "
+                  "advisor administrator intern president scientist vp avp svp evp".split())  # say nothing
 _LONE |= {"vice president", "assistant manager", "deputy manager", "general manager"}  # alone
 
 
@@ -113,7 +113,7 @@ def role_matrix(
     out[:, where[1] < 0] = 0
     return out
 
-# %% ../nbs/00_pairs.ipynb #3b2617b1
+# %% ../nbs/00_pairs.ipynb #c4e97f2c
 UNKNOWN_COST = 0.1  # what a pair without a known occupation loses: judged by hand, see below
 
 
@@ -167,10 +167,10 @@ def _reason(match: RoleMatch, r: int, j: int) -> str:
         return f"occupation unknown; {text}"
     if match.level[r, j] < 0:
         return f"other occupation; {text}"
-    name, (digits, _) = list(LEVELS.items())[match.level[r, j]]
+    name, (part, _) = list(LEVELS.items())[match.level[r, j]]
     shared: Counter = Counter()
-    for x, y in ((x, y) for x in a for y in b if x[:digits] == y[:digits]):
-        shared[x[:digits]] += a[x] * b[y]
+    for x, y in ((x, y) for x in a for y in b if part(x) == part(y)):
+        shared[part(x)] += a[x] * b[y]
     code = max(sorted(shared), key=lambda c: shared[c])
     return f"same {name} {code}{'?' if len(a) > 1 or len(b) > 1 else ''}; {text}"
 
@@ -242,7 +242,7 @@ def _report(resumes, jobs, match: RoleMatch, least: float, pairs, candidates: in
         "by_category": dict(sorted(Counter(category[i] for i in pairs.resume_id).items())),
     }
 
-# %% ../nbs/00_pairs.ipynb #840b3d47
+# %% ../nbs/00_pairs.ipynb #c4e3dc88
 def _cosines(counts: np.ndarray) -> np.ndarray:
     "Cosine of each row with each other; NaN for a row of zeros"
     norm = np.linalg.norm(counts, axis=1, keepdims=True)
@@ -261,12 +261,14 @@ def category_affinity(
     "How much categories share their jobs, or their occupations: cosine of the counts"
     names = sorted({d.category for d in resumes if d.category})
     place = {n: i for i, n in enumerate(names)}
+    from resume_contrastive.occupations import minor_group
+
     by_job, by_code = np.zeros((len(names), role.shape[1])), Counter()
     for i, d in enumerate(resumes):
         if d.category:
             by_job[place[d.category]] += role[i] >= min_role
             for code, weight in occupations.find(d.title).codes.items() if occupations else ():
-                by_code[place[d.category], code[:7]] += weight
+                by_code[place[d.category], minor_group(code)] += weight
     affinity = _cosines(by_job)
     codes = {c: i for i, c in enumerate(sorted({c for _, c in by_code}))}
     if codes:

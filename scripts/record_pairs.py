@@ -1,8 +1,9 @@
 """Write data/results/pairs.json: what phase 1 makes of the real data.
 
-`RESUME_CONTRASTIVE_DATA=/path/to/data python scripts/record_pairs.py` reads the Kaggle tables at full
-length, pairs them with the default settings, and records counts, the share of titles with a code,
-precision on the judged sheet, affinities, grades and triples: numbers, categories and ids, no text.
+`RESUME_CONTRASTIVE_DATA=/path/to/data python scripts/record_pairs.py` reads the Kaggle tables at
+full length, pairs them with the default settings, and records counts, the share of titles with a
+code, precision on the judged sheet, affinities, grades and triples: numbers, categories and ids, no
+text.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from resume_contrastive.dataset import (
     test_only_folders,
 )
 from resume_contrastive.encoder import EncoderConfig
-from resume_contrastive.occupations import VAGUE, agreement, read_occupations
+from resume_contrastive.occupations import agreement, read_occupations
 from resume_contrastive.pairs import PairConfig, make_pairs, match_roles
 from resume_contrastive.store import machine, versions, write_json
 

@@ -124,10 +124,10 @@ def test_specificity_counts_minor_groups():
 def test_tables_are_read_or_refused_with_a_sentence(sample, tmp_path):
     found = read_occupations(sample / "onet")
     assert found.names and all(found.find(name).codes for name in found.names.values())
-    with pytest.raises(ValueError, match="holds no alternate_titles.csv"):
+    with pytest.raises(ValueError, match="holds no alternate_titles"):
         read_occupations(tmp_path)
     (tmp_path / "alternate_titles.csv").write_text("Title,Alternate Title\nCooks,Chef\n")
-    with pytest.raises(ValueError, match="has no column 'O\\*NET-SOC Code'"):
+    with pytest.raises(ValueError, match=r"has no column 'O\*NET-SOC Code'"):
         read_occupations(tmp_path)
     with pytest.raises(ValueError, match="there is no occupation"):
         Occupations([])
