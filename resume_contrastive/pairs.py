@@ -26,15 +26,16 @@ __all__ = ['Similarity', 'PAIR_COLUMNS', 'UNKNOWN_COST', 'normalise_title', 'lex
            'RoleMatch', 'match_roles', 'graded_label', 'make_pairs', 'category_affinity', 'plot_affinity',
            'wrong_category_negatives']
 
-# %% ../nbs/00_pairs.ipynb #65605f79
+# %% ../nbs/00_pairs.ipynb #c2a41a8a
 _LEVEL = re.compile(r"\b(?:senior|sr|junior|jr|lead|principal|staff(?! nurse)|entry level|trainee|"
                     r"graduate|i{1,3}|iv|[1-4]|band \w+|remote|full[ -]time|part[ -]time)\b")
 
 
+# what says nothing alone: what comes behind a dash or a comma belongs to it
 _LONE = frozenset("manager director head associate consultant specialist analyst assistant "
                   "engineer coordinator supervisor officer executive representative technician "
-                  "advisor administrator intern president scientist vp avp svp evp".split())  # say nothing
-_LONE |= {"vice president", "assistant manager", "deputy manager", "general manager"}  # alone
+                  "advisor administrator intern president scientist vp avp svp evp".split())
+_LONE |= {"vice president", "assistant manager", "deputy manager", "general manager"}
 
 
 def _tidy(title: str) -> str:
@@ -218,7 +219,7 @@ def make_pairs(
         [_reason(match, a, b) for a, b in zip(r_kept, j_kept, strict=True)]), strict=True)))
     return pairs, _report(resumes, jobs, match, least, pairs, len(r))
 
-# %% ../nbs/00_pairs.ipynb #081129e0
+# %% ../nbs/00_pairs.ipynb #e87beb47
 def _report(resumes, jobs, match: RoleMatch, least: float, pairs, candidates: int,
             ) -> dict[str, Any]:
     "Counts: what came in, what was left out and why, and what came out"
@@ -237,7 +238,7 @@ def _report(resumes, jobs, match: RoleMatch, least: float, pairs, candidates: in
         "resumes_paired": int(pairs.resume_id.nunique()),
         "jobs_paired": int(pairs.job_id.nunique()),
         "fit_known": int(pairs.fit.notna().sum()),
-        "by_reason": dict(sorted(Counter(re.sub(r" [\d.?-]+$", "", x.split(";")[0])
+        "by_reason": dict(sorted(Counter(re.sub(r" \d\d-\S+$", "", x.split(";")[0])
                                          for x in pairs.reason).items())),
         "by_category": dict(sorted(Counter(category[i] for i in pairs.resume_id).items())),
     }
