@@ -45,6 +45,7 @@ from .encoder import DualEncoder, EncoderConfig, encoder_score, load_dual_encode
 from .evaluation import evaluate
 from .five_signals import FiveSignals
 from .mining import MiningConfig, mine_both
+from .occupations import read_occupations
 from .pairs import category_affinity, role_matrix, wrong_category_negatives
 from .report import headline_markdown, model_card, plot_results
 from .scorer import Calibration, export_model, fit_calibration
@@ -186,14 +187,16 @@ def _prepare(
     if finished(self.folder, "prepare", [key, code_hash()], outputs) is None:
         loaded = {"resumes": read_side(resumes, "resume"), "jobs": read_side(jobs, "job"),
                   "held": read_test_only(held),
-                  "profiles": read_profiles(profiles) if profiles else []}
+                  "profiles": read_profiles(profiles) if profiles else [],
+                  "occupations": read_occupations(profiles) if profiles else None}
         self.similarity(["a"], ["b"])  # an encoder that can't be loaded leaves no trace either
 
     def work() -> dict[str, Any]:
         (r, about_r), (j, about_j) = loaded["resumes"], loaded["jobs"]
         r, j, pairs, facts = build_dataset(
             r, j, self.config.data, similarity=self.similarity,
-            test_only=loaded["held"], profiles=loaded["profiles"])
+            test_only=loaded["held"], profiles=loaded["profiles"],
+            occupations=loaded["occupations"])
         out = self.run / "data"
         data_hash = write_dataset(out, r, j, pairs, {"resumes": about_r, "jobs": about_j, **facts})
         if labels:
@@ -215,7 +218,7 @@ def _encode(self: Pipeline) -> dict[str, Any]:
     "Read every window of the data set through the trunk, or find it in the cache"
     def work() -> dict[str, Any]:
         before, start = self.embedder.encoded, self.embedder.seconds
-        documents = [*self.data.resumes.values(), *self.data.jobs.values()]
+        documents = self.data.used()
         windows = {w.text: w.tokens for d in documents for w in self.embedder.windows(d)}
         self.embedder.embed(list(windows))
         new, seconds = self.embedder.encoded - before, self.embedder.seconds - start

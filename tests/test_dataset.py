@@ -29,7 +29,7 @@ from resume_contrastive.pairs import PairConfig
 from resume_contrastive.pipeline import STAGES, Pipeline, PipelineConfig
 from resume_contrastive.registry import TestRegistry
 from resume_contrastive.report import model_card
-from resume_contrastive.splits import SplitConfig
+from resume_contrastive.splits import SplitConfig, is_generated
 from resume_contrastive.store import hash_file, plain, read_json
 from resume_contrastive.training import TrainConfig
 
@@ -104,7 +104,8 @@ def test_no_document_and_no_origin_is_on_two_sides(built):
     side = {}
     for kind in ("resume", "job"):
         for id, split in data.split[kind].items():
-            origin = (("resume" if id.startswith("skills-of:") else kind), base_id(id))
+            of = {"skills-of": "resume", "requirements-of": "job"}.get(id.split(":")[0], kind)
+            origin = (of, base_id(id))
             assert side.setdefault(origin, split) == split, id
     assert {*data.split["resume"].values()} == {"train", "validation", "test"}
     texts = {}
@@ -124,6 +125,10 @@ def test_pairs_lie_inside_one_split_and_name_documents_that_exist(built):
     assert not data.pairs.duplicated(["resume_id", "job_id", "kind"]).any()
     made = data.pairs[data.pairs.kind.isin(["eda", "synthetic"])]
     assert set(made.split) == {"train"}  # what was invented is never tested on
+    changed = data.pairs[data.pairs.kind.isin(["counterfactual", "control"])]
+    assert len(changed) and set(changed.split) <= {"train", "validation"}
+    sides = [d for docs in (data.resumes, data.jobs) for d in docs.values() if is_generated(d)]
+    assert sides and "test" not in {data.split[d.kind][d.id] for d in sides}
     assert data.pairs.label.between(0, 1).all() and data.pairs.confidence.between(0, 1).all()
 
 
@@ -140,6 +145,78 @@ def test_the_counts_of_the_manifest_add_up(built):
     train = data.pairs[(data.pairs.kind == "role") & (data.pairs.split == "train")]
     assert len(eda) == round(DATA.eda_share * train.resume_id.nunique())
     assert sum(not is_derived(d) for d in data.jobs.values()) == n_jobs
+
+
+def test_triples_are_whole_graded_and_checked(built):
+    data, *_ = built
+    made = data.pairs[data.pairs.triple != ""]
+    assert set(made.kind) == {"counterfactual", "control"}
+    for name, two in made.groupby("triple"):
+        two = two.set_index("kind")
+        job, same = name.split("|")
+        assert set(two.index) == {"counterfactual", "control"} and set(two.job_id) == {job}
+        assert two.resume_id["control"] == same and two.split.nunique() == 1
+        assert two.label["counterfactual"] < two.label["control"]
+        role = data.pairs[
+            (data.pairs.kind == "role")
+            & (data.pairs.resume_id == base_id(same))
+            & (data.pairs.job_id == job)
+        ]
+        assert len(role) == 1 and role.label.iloc[0] == pytest.approx(two.label["control"])
+    ends = data.manifest["triples"]
+    assert sum(ends[s].get("made", 0) for s in ends) == made.triple.nunique()
+    assert set(ends) == {"train", "validation"}
+
+
+def test_the_evidence_of_a_role_pair_adds_up(built):
+    data, *_ = built
+    role = data.pairs[data.pairs.kind == "role"]
+    assert (role.matched + role.implied + role.missing == role.asked).all()
+    assert role.grade.isin([1, 2, 3]).all() and role.years_shown.ge(0).all()
+    assert role.education_asked.between(0, 5).all()
+    assert (role[role.fit >= 2 / 3].grade == 3).all() and (role[role.fit < 1 / 3].grade == 1).all()
+
+
+def test_wrong_category_rows_are_negatives_of_training_only(built):
+    data, *_ = built
+    wrong = data.pairs[data.pairs.kind == "wrong-category"]
+    assert len(wrong) and set(wrong.split) == {"train"} and set(wrong.label) == {0.0}
+    assert set(wrong.grade) == {0}
+    names, matrix = data.manifest["affinity"]["categories"], data.manifest["affinity"]["matrix"]
+    role = data.pairs[data.pairs.kind == "role"]
+    for r, j in zip(wrong.resume_id, wrong.job_id, strict=True):
+        for own in role.resume_id[role.job_id == j]:
+            a, b = (names.index(data.resumes[i].category) for i in (r, own))
+            assert matrix[a][b] is not None and matrix[a][b] < DATA.pairs.near_category
+
+
+def test_own_requirements_take_the_resume_side_and_hide_their_section(built):
+    data, *_ = built
+    own = data.pairs[data.pairs.kind == "own-requirements"]
+    assert len(own) and own.job_id.str.endswith("-without:requirements").all()
+    for r, j, split in zip(own.resume_id, own.job_id, own.split, strict=True):
+        assert base_id(r) == base_id(j) and data.split["job"][base_id(j)] == split
+        assert set(data.resumes[r].sections) == {"skills"}
+        assert "requirements" not in data.jobs[j].sections
+
+
+def test_only_what_training_names_is_encoded(built):
+    data, *_ = built
+    used = {(d.kind, d.id) for d in data.used()}
+    for kind, side in (("resume", data.resumes), ("job", data.jobs)):
+        for d in side.values():
+            idle = any(x in d.id for x in ("~cf", "~same", "requirements"))
+            assert ((kind, d.id) in used) == (not idle), d.id
+    more = data.used(("role", "own-skills", "synthetic", "eda", "counterfactual", "control"))
+    assert len(more) == len(used) + 2 * data.pairs[data.pairs.triple != ""].triple.nunique()
+
+
+def test_nothing_is_made_where_nothing_is_asked_for(tables):
+    sides = [read_table(p, k)[0] for p, k in zip(tables, ("resume", "job"), strict=True)]
+    few = replace(DATA, triples=0, own_requirements=0)
+    _, _, pairs, facts = build_dataset(*sides, few)
+    assert not {"counterfactual", "control", "own-requirements"} & set(pairs.kind)
+    assert facts["triples"] == {"train": {}, "validation": {}}
 
 
 def test_own_skills_queries_hide_the_section_they_ask_for(built):
@@ -210,12 +287,17 @@ def test_a_folder_without_a_part_is_a_sentence(built, tmp_path):
         ("7-without:skills", "7"),
         ("7~eda12", "7"),
         ("7~eda1-without:skills", "7"),
+        ("7~cf0", "7"),
+        ("7~same11", "7"),
+        ("requirements-of:job-000007:2", "job-000007"),
+        ("job-000007-without:requirements", "job-000007"),
+        ("a~b", "a~b"),
         ("synthetic:CHEF:0", "synthetic:CHEF:0"),
     ],
 )
 def test_the_origin_of_an_id(id, origin):
     assert base_id(id) == origin
-    assert is_derived(Document(id=id, kind="resume")) == (id != "7")
+    assert is_derived(Document(id=id, kind="resume")) == (id not in ("7", "a~b"))
 
 
 # ---------------------------------------------------------------- pipeline
@@ -462,6 +544,12 @@ def test_the_run_evaluates_beside_the_controls(base):
 def test_the_card_can_be_written_when_an_interval_is_missing(base):
     rows = [dict(r, low=None, high=None) for r in base[2]["evaluation"]]
     assert "learned" in model_card({**base[2], "evaluation": rows})
+
+
+@pytest.mark.parametrize("name", ["triples", "own_requirements", "triples_per_resume", "draws"])
+def test_data_config_says_what_is_wrong(name):
+    with pytest.raises(ValueError, match=f"{name} must be >= "):
+        DataConfig(**{name: -1})
 
 
 @pytest.mark.parametrize("change", [dict(role_weight=-1), dict(rounds=-1)])

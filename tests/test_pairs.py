@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resume_contrastive.documents import Document
+from resume_contrastive.occupations import Occupations
 from resume_contrastive.pairs import (
     PAIR_COLUMNS,
     PairConfig,
@@ -67,6 +68,9 @@ def sides(matrix):
         ("R&D Engineer III", "r&d engineer"),
         ("Full-Time Accountant", "accountant"),
         ("Lead", "lead"),
+        ("Sr. Director - Product Management", "product management director"),
+        ("Manager, Sales (Leeds)", "sales manager"),
+        ("Assistant Manager - HR", "hr assistant manager"),
         ("", ""),
     ],
 )
@@ -118,7 +122,7 @@ def test_the_grade_is_role_times_one_plus_fit_over_two():
     m = [[0.8, 0.2], [0.1, 1.0]]
     fit = np.array([[0.25, np.nan], [0.0, np.nan]])
     pairs, report = make_pairs(
-        *sides(m), similarity=crossed(m), fit=lambda r, j: fit[:, [int(d.id[1:]) for d in j]]
+        *sides(m), similarity=crossed(m), fit=lambda r, j: fit[int(r.id[1:]), int(j.id[1:])]
     )
     assert list(pairs.columns) == list(PAIR_COLUMNS)
     assert pairs[["resume_id", "job_id"]].values.tolist() == [["r0", "j0"], ["r1", "j1"]]
@@ -176,24 +180,96 @@ def test_the_seed_decides_between_equals_and_nothing_else():
     assert len(results[0]) == 1 and results[0] != results[1]
 
 
-def test_fit_is_asked_in_blocks_and_lands_on_its_own_pair():
-    n = 600  # more than two blocks of 256
-    resumes = [resume(i, "cook") for i in range(n)]
-    jobs = [job(j, "cook") for j in range(150)]
+def test_fit_is_asked_for_the_pairs_only_and_lands_on_its_own():
+    resumes = [resume(i, "cook") for i in range(60)]
+    jobs = [job(j, "cook") for j in range(15)]
     asked = []
 
     def fit(r, j):
-        asked.append(len(r))
-        return np.array(
-            [[(int(a.id[1:]) * 7 + int(b.id[1:]) * 13) % 101 / 100 for b in j] for a in r]
-        )
+        asked.append((r.id, j.id))
+        return (int(r.id[1:]) * 7 + int(j.id[1:]) * 13) % 101 / 100
 
     pairs, _ = make_pairs(resumes, jobs, similarity=lambda a, b: np.ones((len(a), len(b))), fit=fit)
     want = [
         (int(r[1:]) * 7 + int(j[1:]) * 13) % 101 / 100
         for r, j in zip(pairs.resume_id, pairs.job_id, strict=True)
     ]
-    assert pairs.fit.tolist() == pytest.approx(want) and max(asked) <= 256 and len(pairs) == 600
+    assert pairs.fit.tolist() == pytest.approx(want) and len(pairs) == 60
+    assert sorted(asked) == sorted(zip(pairs.resume_id, pairs.job_id, strict=True))
+
+
+# ---------------------------------------------------------------- pairs by occupation
+
+
+def occupations():
+    return Occupations(
+        [
+            ("15-1252.00", "Software Developers", "Software Engineer"),
+            ("15-1254.00", "Web Developers", "Web Developer"),
+            ("29-1141.00", "Registered Nurses", "Staff Nurse"),
+            ("29-1141.00", "Registered Nurses", "Ward Nurse"),
+            ("29-1141.01", "Acute Care Nurses", "Ward Nurse"),
+            ("41-9031.00", "Sales Engineers", "Sales Engineer"),
+        ]
+    )
+
+
+def matched(a, b, similarity, **config):
+    config = PairConfig(**{"min_match": 0.01, **config})
+    pairs, report = make_pairs(
+        [resume(0, a)],
+        [job(0, b)],
+        similarity=lambda x, y: np.full((1, 1), similarity),
+        occupations=occupations(),
+        config=config,
+    )
+    return pairs.iloc[0], report
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "similarity", "role", "reason"),
+    [
+        (
+            "Software Engineer",
+            "Software Developers",
+            0.6,
+            (0.6 + 1) / 2,
+            "same occupation 15-1252.00",
+        ),
+        ("Software Engineer", "Web Developer", 0.6, (0.6 + 0.5) / 2, "same minor group 15-12"),
+        ("Software Engineer", "Sales Engineer", 0.9, 0.45, "other occupation"),
+        ("Software Engineer", "Astronaut", 0.9, 0.8, "occupation unknown"),
+    ],
+)
+def test_role_is_the_mean_of_similarity_and_agreement(a, b, similarity, role, reason):
+    pair, _ = matched(a, b, similarity)
+    assert pair.role == pytest.approx(role) and pair.label == pytest.approx(role * 0.75)
+    assert pair.reason == f"{reason}; title similarity {similarity:.2f}"
+
+
+def test_an_ambiguous_title_makes_a_less_certain_pair():
+    sure, _ = matched("Software Engineer", "Software Engineer", 1.0)
+    open_, _ = matched("Ward Nurse", "Ward Nurse", 1.0)  # two codes, but of one minor group
+    unknown, _ = matched("Astronaut", "Astronaut", 1.0)
+    assert sure.confidence == open_.confidence == pytest.approx(1.0)
+    assert "?" in open_.reason and "?" not in sure.reason
+    assert unknown.confidence == pytest.approx(0.9 / 2)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6))
+def test_with_occupations_the_caps_and_the_threshold_still_hold(seed):
+    rng = np.random.default_rng(seed)
+    names = ["software engineer", "web developer", "staff nurse", "sales engineer", "pilot", ""]
+    resumes = [resume(n, names[rng.integers(6)]) for n in range(12)] + [resume(99, "web developer")]
+    jobs = [job(n, names[rng.integers(6)]) for n in range(8)] + [job(99, "web developer")]
+    pairs, report = make_pairs(resumes, jobs, occupations=occupations())
+    assert pairs.role.min() >= 0.75 - 1e-6 and pairs.confidence.le(pairs.role + 1e-9).all()
+    assert pairs.groupby("resume_id").size().max() <= 4
+    assert pairs.groupby("job_id").size().max() <= 4
+    assert sum(report["by_reason"].values()) == len(pairs)
+    titles = {d.id: d.title for d in (*resumes, *jobs)}
+    assert all(titles[r] and titles[j] for r, j in zip(pairs.resume_id, pairs.job_id, strict=True))
 
 
 def test_nothing_that_matches_is_a_sentence_without_text():
@@ -208,6 +284,7 @@ def test_nothing_that_matches_is_a_sentence_without_text():
     ("change", "message"),
     [
         (dict(min_role=1.5), "min_role must be in"),
+        (dict(min_match=0), "min_match must be in"),
         (dict(jobs_per_resume=0), "got 0 and 4"),
         (dict(resumes_per_job=-1), "got 4 and -1"),
         (dict(near_category=2), "near_category must be in"),
@@ -230,11 +307,25 @@ def test_affinity_by_hand():
     assert affinity.diagonal().tolist() == [1, 1]
 
 
-def test_a_category_without_jobs_is_near_to_nothing_but_itself():
-    names, affinity = category_affinity(
-        [resume(0, "", "A"), resume(1, "", "B")], np.array([[0.9], [0.0]])
-    )
-    assert names == ["A", "B"] and affinity.tolist() == [[1, 0], [0, 1]]
+def test_of_a_category_without_jobs_nothing_is_known_and_it_is_never_a_certain_negative():
+    docs = [resume(0, "", "A"), resume(1, "", "B"), resume(2, "", "C")]
+    near = category_affinity(docs, np.array([[0.9, 0], [0, 0], [0, 0.9]]))
+    names, affinity = near
+    assert names == ["A", "B", "C"] and affinity.diagonal().tolist() == [1, 1, 1]
+    assert np.isnan(affinity[1, [0, 2]]).all() and affinity[0, 2] == 0
+    pairs = pd.DataFrame({"resume_id": ["r0"] * 20, "job_id": ["j0"] * 20})
+    assert set(wrong_category_negatives(pairs, docs, near).resume_id) == {"r2"}
+
+
+def test_categories_that_hold_the_same_occupations_are_near_without_any_shared_job():
+    docs = [
+        resume(0, "Staff Nurse", "CARE"),
+        resume(1, "Registered Nurses", "HOSPITAL"),
+        resume(2, "Web Developer", "IT"),
+    ]
+    role = np.array([[0.9, 0, 0], [0, 0.9, 0], [0, 0, 0.9]])
+    assert category_affinity(docs, role)[1][0].tolist() == [1, 0, 0]
+    assert category_affinity(docs, role, occupations=occupations())[1][0].tolist() == [1, 1, 0]
 
 
 @settings(deadline=None, max_examples=50)
