@@ -54,8 +54,9 @@ def facts(document):
         "education": [education_level(t) for t in document.sections.values()],
         "years": years_shown(document),
         "skills": Counter((e.skill, e.section, e.state) for e in evidence_of(document)),
-        "skill spellings": Counter(t[a:b].lower() for t in document.sections.values()
-                                   for _, a, b in default_lexicon().find(t)),
+        "skill spellings": Counter(  # one that wraps over a line end counts as a skill only
+            t[a:b].lower() for t in document.sections.values()
+            for _, a, b in default_lexicon().find(t) if "\n" not in t[a:b]),
         "names": names(text),
         "long names": long_names(text),
         "other sections": {k: v for k, v in document.sections.items()
