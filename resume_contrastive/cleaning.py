@@ -74,7 +74,7 @@ _STEPS: tuple[tuple[str, re.Pattern, object], ...] = (  # kind, what is wrong, w
     ("glued", re.compile(rf"(?<=[a-z]{{3}})(?=(?:{_OPENERS})\b(?! Manager))"), "\n"),
 )
 
-# %% ../nbs/00e_cleaning.ipynb #79323ead
+# %% ../nbs/00e_cleaning.ipynb #bb65aef9
 def repair_text(
     text: str,  # raw text of a cell or a file
 ) -> tuple[str, Counter]:  # the text, and how often each kind of repair was made
