@@ -19,7 +19,8 @@ __all__ = ['repair_text', 'Contact', 'contact_spans', 'scrub_contacts']
 
 # %% ../nbs/00e_cleaning.ipynb #f95d7be0
 _TAG = re.compile(r"<!--.*?-->|<(style|script|head)\b.*?</\1\s*>|<![a-zA-Z][^<>]*>|"
-                  r"</?[a-zA-Z][\w:-]*(?:\s+[\w:@.-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s<>\"']+))?)*"
+                  r"</?[a-zA-Z][\w:-]*(?:\s+[\w:@.-]+(?:\s*=\s*"
+                  r"(?:\"[^\"]*\"|'[^']*'|[^\s<>\"']+))?)*"
                   r"\s*/?>", re.S | re.I)
 _BLOCK = re.compile(r"</?(?:p|br|ul|ol|div|h[1-6]|tr|table|section|article|hr|dt|dd)\b", re.I)
 _ITEM = re.compile(r"<(/?)li\b", re.I)
@@ -69,12 +70,13 @@ _STEPS: tuple[tuple[str, re.Pattern, object], ...] = (  # kind, what is wrong, w
     ("hyphen", re.compile("\u00ad"), ""),
     ("bullet", _BULLET, "- "),
     ("bullet", _RUN, lambda m: re.sub(rf"[ \t]*[{_GLYPH}][ \t]*", "\n- ", m[0])),
-    ("glued", re.compile(r"(?<=[a-z]{3}[.!?])(?<!www\.)(?=[A-Z][a-z]+\b(?<!\.Net)(?<!\.Com)(?<!\.Co)"
+    ("glued", re.compile(r"(?<=[a-z]{3}[.!?])(?<!www\.)(?=[A-Z][a-z]+\b"
+                         r"(?<!\.Net)(?<!\.Com)(?<!\.Co)"
                          r"(?<!\.Js)(?<!\.Org)(?<!\.Tech))"), " "),
     ("glued", re.compile(rf"(?<=[a-z]{{3}})(?=(?:{_OPENERS})\b(?! Manager))"), "\n"),
 )
 
-# %% ../nbs/00e_cleaning.ipynb #79323ead
+# %% ../nbs/00e_cleaning.ipynb #bb65aef9
 def repair_text(
     text: str,  # raw text of a cell or a file
 ) -> tuple[str, Counter]:  # the text, and how often each kind of repair was made
@@ -152,8 +154,10 @@ _PATTERNS: tuple[tuple[str, re.Pattern], ...] = (
                          r"(?:com|org|net|edu|co|in|io|uk)\b(?: ?\. ?(?:uk|in)\b)?", re.I)),
     ("url", re.compile(r"\b(?:https?://|www\.)[^\s|<>]*[^\s|<>.,;:!?)\]}'\"]|"
                        r"\b(?:[\w-]+\.)*(?:linkedin|github|gitlab|twitter|facebook|instagram|"
-                       r"behance|medium|youtube|stackoverflow|kaggle)\.(?:com|net|org)/[\w./%@+-]*\w|"
-                       r"(?<![@\w.])[\w-]+(?:\.[\w-]+)*(?-i:\.(?:com|org|net|io|dev|me|info))/[\w./%~-]+|"
+                       r"behance|medium|youtube|stackoverflow|kaggle)\.(?:com|net|"
+                       r"org)/[\w./%@+-]*\w|"
+                       r"(?<![@\w.])[\w-]+(?:\.[\w-]+)*(?-i:\.(?:com|org|net|io|dev|me|"
+                       r"info))/[\w./%~-]+|"
                        r"(?:(?<=website: )|(?<=portfolio: )|(?<=blog: )|(?<=web: ))" + _HOST,
                        re.I)),
     ("handle", re.compile(r"\b(?:linkedin|github|gitlab|twitter|skype|instagram|facebook|behance|"
@@ -176,7 +180,8 @@ _NEEDED = {  # no use to look further in a text without any of these
 _NUMBER = re.compile(r"(?<![\w/.,$£€₹-])(?<![$£€₹] )(?<!ISBN )(?<!ISBN: )"
                      r"\+?\(?\d[\d ()./-]{5,20}\d(?![\w/-]|[.,]\d)"
                      r"(?:[ ,]*(?:x|ext\.?|extension)[ .:]?\d{1,6}\b)?", re.I)
-_LABELLED = re.compile(r"\b(?:phone|tel|telephone|mobile|cell|ph|fax|call|contact no)\b\.?(?: no\.?)?"
+_LABELLED = re.compile(r"\b(?:phone|tel|telephone|mobile|cell|ph|fax|call|"
+                       r"contact no)\b\.?(?: no\.?)?"
                        r"\s?[:#]?\s?(?P<v>\+?\(?\d[\d ()./-]{5,18}\d)(?![\w])", re.I)
 _DATES = re.compile(r"\b(?:19|20)\d\d\b|\b\d{1,2}/\d{1,2}/\d{2}\b")
 _AMOUNT = re.compile(r"[1-9]\d{0,2}(?: \d{3})+")
@@ -193,7 +198,8 @@ _NO_NAME = re.compile(
     r"advis|recruit|scien|execut|estimat|therap|advocat|univers|institut|academ|compan|corporat|"
     r"hospital|curriculum|reference|language|certif|licen|resource|communic|operat|financ|market|"
     r"profession|present|electric|mechanic|product|technolog|psycholog|nutrition|underwrit)|"
-    r"\b(?:officers?|chef|cook|baker|driver|clerk|planner|auditor|bookkeeper|lead|general|generalist|superintendent|foreman|apparel|note|medicine|"
+    r"\b(?:officers?|chef|cook|baker|driver|clerk|planner|auditor|bookkeeper|lead|general|"
+    r"generalist|superintendent|foreman|apparel|note|medicine|"
     r"worker|buyer|writer|editor|artist|attorney|paralegal|server|cashier|banker|agent|broker|"
     r"plumber|owner|president|founder|intern|student|senior|junior|team|"
     r"college|school|inc|llc|ltd|center|centre|group|bank|trust|hotel|church|department|county|"
@@ -288,7 +294,7 @@ def contact_spans(
                 found.append(Contact("name", *m.span()))
     return sorted(found, key=lambda c: c.start)
 
-
+# %% ../nbs/00e_cleaning.ipynb #30234dcc
 def scrub_contacts(
     text: str,  # any text
     *,

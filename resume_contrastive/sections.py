@@ -17,7 +17,8 @@ __all__ = ['SECTIONS', 'KINDS', 'FIRST', 'HEADINGS', 'heading_key', 'heading_of'
 # %% ../nbs/00g_sections.ipynb #d53a1954
 SECTIONS = {
     "resume": ("summary", "experience", "education", "skills", "projects", "certifications",
-               "accomplishments", "languages", "publications", "affiliations", "interests", "other"),
+               "accomplishments", "languages", "publications", "affiliations", "interests",
+               "other"),
     "job": ("about", "responsibilities", "requirements", "preferred", "benefits", "other"),
 }
 KINDS = tuple(SECTIONS)
@@ -221,20 +222,25 @@ def _by_heading(text: str, kind: str) -> list[Block]:
     return blocks
 
 # %% ../nbs/00g_sections.ipynb #161d7a30
-_NOT_DUTY = (r"(?!have\b|need\b|possess|receive|get\b|enjoy|benefit|find\b|not\b|earn|hear\b|love\b|"
+_NOT_DUTY = (r"(?!have\b|need\b|possess|receive|get\b|enjoy|benefit|find\b|not\b|earn|hear\b|"
+             r"love\b|"
              r"be (?:able|an?\b|offered|given|rewarded|paid|based|subject|asked|contacted|entitled|"
              r"eligible|qualified|registered|proficient|flexible|invited|joining|part of|self|"
              r"experienced|educated|required to (?:have|hold|complete))|hold\b|ideally|bring|"
              r"also (?:have|need|receive|be able|not))")
 _VERBS = ("act as|analy[sz]e|assist|build|carry out|collaborate|communicate|conduct|contribute|"
-          "coordinate|create|define|deliver|design|develop|document|drive|ensure|establish|evaluate|"
+          "coordinate|create|define|deliver|design|develop|document|drive|ensure|establish|"
+          "evaluate|"
           "execute|gather|handle|identify|implement|lead|leverage|liaise|maintain|manage|mentor|"
           "monitor|organi[sz]e|oversee|participate|partner|perform|plan|prepare|present|process|"
           "produce|profile|provide|research|review|run|serve as|support|test|track|train|translate|"
           "undertake|work (?:closely|with)|write")
 _WHO = (r"(?:you|(?:post[- ]?holder|candidate|applicant|individual|person|incumbent)s?|"
         r"(?:this|the) (?:role|position|post|job))")
-_NOT_OWN = r"(?! (?:been|the (?:opportunity|chance|resources|support)|access|every|plenty|to contact|any|questions?|a (?:disability|chance)))"
+_NOT_OWN = (r"(?! (?:been|the (?:opportunity|chance|resources|support)|access|every|plenty|"
+            r"to contact|any|questions?|a (?:disability|chance)))")
+
+# %% ../nbs/00g_sections.ipynb #bf12831f
 _CUES = {
     "responsibilities": (
         rf"{_WHO}(?:['’]?ll| will| shall| would)(?: also| then| typically)? {_NOT_DUTY}[a-z]+|"
@@ -253,7 +259,8 @@ _CUES = {
         r"^(?:looking|seeking|searching) (?:for|an?)\b|"
         r"(?:previous|proven|strong|minimum|extensive|demonstrable|relevant|solid|prior|"
         r"hands[- ]on|excellent|good|sound|in-depth|\d\+?) "
-        r"(?:[\w/-]+,? ){0,6}(?:experience|knowledge|understanding|skills|track record)\b|^experience\b|"
+        r"(?:[\w/-]+,? ){0,6}(?:experience|knowledge|understanding|skills|track record)\b|"
+        r"^experience\b|"
         r"demonstrated|expertise in|^excellent [^.]*skills|\d\+ years|proficien(?:t|cy) |"
         r"(?<!customer )(?<!patient )(?<!user )\b(?:experience|knowledge|understanding) "
         r"(?:of|in|with|working)\b|^(?:ability to|able to|familiarity with)|"
@@ -285,8 +292,11 @@ _CUES = {
         r"dbs\b|(?:job|vacancy|advert) (?:was|is) (?:originally|advertised)|"
         r"employment (?:agency|business)\b|(?:send|submit|email|forward) (?:your|an up)|"
         r"sponsorship\b|shortlisted\b|reasonable accommodation|recruitment agenc|"
-        r"for (?:further|more) (?:information|details)\b|^e-?mail\b|^tel\b|[\w.]@[\w-]+\.|(?<=\[)(?:email|phone)\]|^or .{0,40}\[phone"),
+        r"for (?:further|more) (?:information|details)\b|^e-?mail\b|^tel\b|[\w.]@[\w-]+\.|"
+        r"(?<=\[)(?:email|phone)\]|^or .{0,40}\[phone"),
 }
+
+# %% ../nbs/00g_sections.ipynb #c7f38404
 _CUE = re.compile("|".join(f"(?P<{name}>{rx})" for name, rx in _CUES.items()).join(
     (r"(?:\b|(?=[£$]))(?:", ")")))
 _PREFERRED = re.compile(rf"\b(?:{_CUES['preferred']})")
@@ -294,7 +304,7 @@ _OWN = re.compile(r"(?:we (?:have|are proud|take|pride|believe|also have)|our |i
                   r"(?!.*\b(?:you|candidates?|applicants?|looking|seeking|require[ds]?)\b)")
 _SENTENCE = re.compile(r"(?<!e\.g\.)(?<!i\.e\.)(?<=[.!?])[\"”)]*\s+(?=[A-Z•\"“(£$\d*-])|"
                        r"(?<=[a-z]{3}[.!?])(?=\d)|\s+•\s+(?=\S)|(?<=;)\s+")
-_ITEM = re.compile(rf"(?<=[a-z)]) (?=(?:{'|'.join(v[0].upper() + v[1:] for v in _VERBS.split('|'))}|"
+_ITEM = re.compile(rf"(?<=[a-z)]) (?=(?:{'|'.join(v.capitalize() for v in _VERBS.split('|'))}|"
                    r"Experience|Ability|Knowledge|Strong|Excellent|Proven|Must|You) [a-z])")
 _RUN_ON = 60  # words; a sentence of more is a list that lost its line ends
 
@@ -374,7 +384,7 @@ def _by_lead(block: Block) -> list[Block]:
         out.append(Block(section, how, heading, tuple(body)))
     return out
 
-
+# %% ../nbs/00g_sections.ipynb #464a8bdf
 def _by_label(block: Block) -> list[Block]:
     "The value of a label such as `Location:`, and what follows it, which nothing claims"
     if block.how != "inline" or block.section not in ("other", "benefits"):
