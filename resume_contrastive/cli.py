@@ -19,9 +19,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 # %% auto #0
-__all__ = ['app', 'console', 'Out', 'Json', 'RunFolder', 'Model', 'Cache', 'Sets', 'Resumes', 'Jobs', 'TestOnly', 'Labels',
-           'Profiles', 'Top', 'Csv', 'one_sentence', 'progress_bars', 'apply_settings', 'pipeline', 'prepare', 'export',
-           'run', 'score', 'rank', 'rank_jobs', 'leaks', 'demo_config', 'demo', 'main']
+__all__ = ['app', 'console', 'Out', 'Json', 'RunFolder', 'Model', 'Cache', 'Sets', 'Resumes', 'Jobs', 'TestOnly', 'Strict',
+           'Labels', 'Profiles', 'Top', 'Csv', 'one_sentence', 'progress_bars', 'apply_settings', 'pipeline', 'prepare',
+           'export', 'run', 'score', 'rank', 'rank_jobs', 'leaks', 'demo_config', 'demo', 'main']
 
 # %% ../nbs/09b_cli.ipynb #5e3b718b
 app = typer.Typer(
@@ -141,8 +141,10 @@ def pipeline(folder: Path, cache: Path | None, settings: list[str] | None = None
 Resumes = Annotated[Path, typer.Option(help="CSV or JSONL table, or a folder of files.")]
 Jobs = Annotated[Path, typer.Option(help="CSV or JSONL table, or a folder of files.")]
 TestOnly = Annotated[list[Path] | None, typer.Option(
-    help="Folder of documents that must never be trained on; repeat for more. Default: those below "
-         "$RESUME_CONTRASTIVE_DATA.")]
+    help="Folder of resumes, or table of jobs, that must never be trained on; repeat for more. "
+         "Default: those below $RESUME_CONTRASTIVE_DATA.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file or row that can't "
+                                                       "be read.")]
 Labels = Annotated[Path | None, typer.Option(help="Graded truth for the evaluation (CSV).")]
 Profiles = Annotated[Path | None, typer.Option(help="Occupations in O*NET's layout (folder), for "
                                                     "categories without jobs.")]
@@ -155,12 +157,18 @@ def _emit(record: dict, as_json: bool) -> None:
 
 @app.command(epilog="Example: resume-contrastive prepare --resumes r.csv --jobs j.csv -o runs/a")
 def prepare(resumes: Resumes, jobs: Jobs, out: Out, test_only: TestOnly = None,
-            labels: Labels = None, profiles: Profiles = None, cache: Cache = None,
-            settings: Sets = None, as_json: Json = False):
+            labels: Labels = None, profiles: Profiles = None, strict: Strict = False,
+            dry_run: Annotated[bool, typer.Option("--dry-run", help=(
+                "Only say what a language model would be asked; send and write nothing."))] = False,
+            cache: Cache = None, settings: Sets = None, as_json: Json = False):
     "Read both sides, make pairs, split, augment."
     with one_sentence(as_json), pipeline(out, cache, settings) as p:
-        record = p.prepare(resumes, jobs, test_only=test_only, labels=labels, profiles=profiles)
+        record = p.prepare(resumes, jobs, test_only=test_only, labels=labels, profiles=profiles,
+                           strict=strict, dry_run=dry_run)
         _emit(record, as_json)
+        if dry_run and not as_json:
+            print("\n".join(f"{k.replace('_', ' '):>14}  {v:,}" for k, v in record.items())
+                  or "nothing: no task is named, see data.generate")
 
 
 def _stage_command(name: str, words: str, stages: tuple[str, ...],
@@ -218,13 +226,13 @@ def _summary(p: Any) -> None:
 
 @app.command(epilog="Example: resume-contrastive run --resumes r.csv --jobs j.csv -o runs/a")
 def run(resumes: Resumes, jobs: Jobs, out: Out, test_only: TestOnly = None, labels: Labels = None,
-        profiles: Profiles = None, cache: Cache = None, settings: Sets = None,
-        as_json: Json = False):
+        profiles: Profiles = None, strict: Strict = False, cache: Cache = None,
+        settings: Sets = None, as_json: Json = False):
     "Every stage, from raw files to an exported model; stop it and it continues."
     with one_sentence(as_json):
         with pipeline(out, cache, settings) as p:
             results = p.run_all(resumes, jobs, test_only=test_only, labels=labels,
-                                profiles=profiles)
+                                profiles=profiles, strict=strict)
         if as_json:
             _emit(results, True)
         else:
@@ -286,7 +294,7 @@ def _ranking(documents: list, rejects: list, ranked: list, scorer: Any, csv_path
 
 
 def _rank(one: Path, many: Path, kinds: tuple[str, str], model: str, top: int,
-          csv_path: Path | None, as_json: bool) -> None:
+          csv_path: Path | None, strict: bool, as_json: bool) -> None:
     from resume_contrastive.dataset import read_side
     from resume_contrastive.documents import read_file
     from resume_contrastive.scorer import ContrastiveScorer
@@ -295,7 +303,7 @@ def _rank(one: Path, many: Path, kinds: tuple[str, str], model: str, top: int,
         if csv_path and (csv_path.is_dir() or any(p.is_file() for p in csv_path.parents)):
             raise ValueError(f"--csv {csv_path} can't be written: name a file in a folder")
         query = read_file(one, kinds[0])
-        documents, about = read_side(many, kinds[1])
+        documents, about = read_side(many, kinds[1], strict=strict)
         scorer = ContrastiveScorer(model or None)
         with progress_bars() as move:
             scorer.load()._engine[0].progress = lambda a, b: move("reading windows", a, b)
@@ -311,17 +319,19 @@ Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the ranking 
 @app.command(epilog="Example: resume-contrastive rank job.txt resumes/ --top 20 --csv ranking.csv")
 def rank(job: Annotated[Path, typer.Argument(help="PDF, DOCX or text file.")],
          resumes: Annotated[Path, typer.Argument(help="Folder of files, or a CSV table.")],
-         model: Model = "", top: Top = 0, csv_path: Csv = None, as_json: Json = False):
+         model: Model = "", top: Top = 0, csv_path: Csv = None, strict: Strict = False,
+         as_json: Json = False):
     "Rank the resumes of a folder for a job."
-    _rank(job, resumes, ("job", "resume"), model, top, csv_path, as_json)
+    _rank(job, resumes, ("job", "resume"), model, top, csv_path, strict, as_json)
 
 
 @app.command(epilog="Example: resume-contrastive rank-jobs resume.pdf jobs/ --top 10")
 def rank_jobs(resume: Annotated[Path, typer.Argument(help="PDF, DOCX or text file.")],
               jobs: Annotated[Path, typer.Argument(help="Folder of files, or a CSV table.")],
-              model: Model = "", top: Top = 0, csv_path: Csv = None, as_json: Json = False):
+              model: Model = "", top: Top = 0, csv_path: Csv = None, strict: Strict = False,
+              as_json: Json = False):
     "Rank the jobs of a folder for a resume."
-    _rank(resume, jobs, ("resume", "job"), model, top, csv_path, as_json)
+    _rank(resume, jobs, ("resume", "job"), model, top, csv_path, strict, as_json)
 
 # %% ../nbs/09b_cli.ipynb #4df10734
 def _read_set(where: str, kind: str) -> list:
@@ -406,7 +416,8 @@ def demo(out: Out = Path("runs/demo"),
             results = p.run_all(
                 sample / "resumes.csv", sample / "jobs.csv", labels=sample / "labels.csv",
                 profiles=sample / "onet",
-                test_only=[sample / "documents", sample / "rankings" / "CV"])
+                test_only=[sample / "documents", sample / "rankings" / "CV",
+                           sample / "rankings" / "5_vacancies.csv"])
             documents, rejects = read_folder(sample / "documents", "resume")
         documents = [d for d in documents if not d.id.startswith("job.")]
         scorer = ContrastiveScorer(out / "model")

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from .augmentation import append_hyre, eda, own_skills_pairs, synonym_table
+from resume_contrastive.counterfactuals import (
+    FIT_COLUMNS,
+    FitReader,
+    counterfactual_pairs,
+    grade_of,
+    own_requirements_pairs,
+)
 from resume_contrastive.documents import (
     Document,
     ReadError,
@@ -23,6 +32,7 @@ from resume_contrastive.documents import (
     read_table,
     write_documents,
 )
+from .generation import VERSIONS, hypothetical_resumes, paraphrased, written_jobs
 from resume_contrastive.pairs import (
     PAIR_COLUMNS,
     PairConfig,
@@ -32,18 +42,19 @@ from resume_contrastive.pairs import (
     match_roles,
     wrong_category_negatives,
 )
+from .registry import TestRegistry, drop_leaks
 from .splits import SPLITS, SplitConfig, make_splits
 from .store import atomic_path, hash_file, hash_value, read_json, write_json
 
 # %% auto #0
-__all__ = ['TRAINED_KINDS', 'DataConfig', 'read_side', 'read_test_only', 'test_only_folders', 'Dataset', 'is_derived',
-           'read_dataset', 'build_dataset', 'uncapped', 'without_leaks', 'augmented', 'synthetic_jobs',
-           'wrong_category', 'with_evidence', 'triples', 'own_requirements', 'base_id', 'write_dataset',
-           'refuse_test_texts']
+__all__ = ['ROLE_KINDS', 'TRAINED_KINDS', 'DataConfig', 'read_side', 'read_test_only', 'test_only_folders', 'Dataset',
+           'is_derived', 'read_dataset', 'build_dataset', 'without_test_texts', 'uncapped', 'without_leaks',
+           'augmented', 'synthetic_jobs', 'wrong_category', 'with_evidence', 'triples', 'own_skills',
+           'own_requirements', 'base_id', 'write_dataset']
 
 # %% ../nbs/02b_dataset.ipynb #f3c8c96d
 if TYPE_CHECKING:
-    from resume_contrastive.counterfactuals import FitReader
+    from resume_contrastive.llm import LLMClient
     from resume_contrastive.occupations import Occupations
 
 # %% ../nbs/02b_dataset.ipynb #312694af
@@ -60,11 +71,22 @@ class DataConfig:
     triples: int = 1000  # counterfactuals with their controls, at most; a tenth for validation
     triples_per_resume: int = 4  # of one resume, at most
     own_requirements: int = 1500  # adverts whose requirements are set against the rest, at most
+    wordnet: bool = False  # edited copies also use WordNet's synonyms; it must be installed
+    generate: tuple[str, ...] = ()  # what a language model writes, see `generation.VERSIONS`
+    llm: str = ""  # its name, as the endpoint knows it
+    llm_requests: int = 1000  # most requests
+    llm_tokens: int = 2_000_000  # most tokens, prompts and answers together
+    paraphrase_share: float = 0.1  # share of the training resumes that are said in other words
     seed: int = 0  # of draws and augmentation
 
     def __post_init__(self):
-        if not 0 <= self.eda_share <= 1:
-            raise ValueError(f"eda_share must be in [0, 1], got {self.eda_share}")
+        for name in ("eda_share", "paraphrase_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if unknown := set(self.generate) - set(VERSIONS):
+            raise ValueError(f"generate knows {', '.join(VERSIONS)}, got {sorted(unknown)}")
+        if self.generate and not self.llm:
+            raise ValueError("generate needs llm, the name of a language model, got ''")
         for name, least in (("draws", 1), ("jobs_per_category", 1), ("triples", 0),
                             ("triples_per_resume", 1), ("own_requirements", 0)):
             if getattr(self, name) < least:
@@ -74,13 +96,13 @@ class DataConfig:
 def read_side(
     path: str | Path,  # a CSV or JSONL table, or a folder of PDF, DOCX and text files
     kind: str,  # 'resume' or 'job'
+    *,
+    strict: bool = False,  # True: the first file or row that can't be read is an error
 ) -> tuple[list[Document], dict[str, Any]]:  # documents, and what is to be said about them
     "Read one side of the data; `ReadError` when nothing can be read"
     path, repairs = Path(path), Counter()
-    if path.is_dir():
-        documents, rejects = read_folder(path, kind)
-    else:
-        documents, rejects = read_table(path, kind, repairs=repairs)
+    read = read_folder if path.is_dir() else read_table
+    documents, rejects = read(path, kind, strict=strict, repairs=repairs)
     if not documents:
         raise ReadError(f"{path} holds no readable {kind}: "
                         f"{rejects[0]['reason'] if rejects else 'it has no records'}.")
@@ -92,30 +114,35 @@ def read_side(
 
 
 def read_test_only(
-    folders: Sequence[str | Path],  # each holds documents that must never be trained on
-) -> dict[str, list[Document]]:  # by folder, so that equal file names don't collide
-    "Read TEST ONLY sets; `ReadError` when a file can't be read, because it could not be refused"
+    places: Sequence[str | Path],  # folders of resumes, or tables of jobs
+) -> dict[str, list[Document]]:  # by place, so that equal file names don't collide
+    "Read TEST ONLY sets; `ReadError` when a part can't be read, because it could not be refused"
     sets = {}
-    for folder in folders:
-        documents, rejects = read_folder(folder, "resume")
+    for place in places:
+        if Path(place).is_dir():
+            documents, rejects = read_folder(place, "resume")
+        else:
+            documents, rejects = read_table(place, "job")
         if rejects or not documents:
-            why = f"{rejects[0]['path']}: {rejects[0]['reason']}" if rejects else "it is empty"
-            raise ReadError(f"the TEST ONLY folder {folder} can't be registered whole ({why}). "
+            first = [": ".join(r.values()) for r in rejects] or ["it is empty"]
+            raise ReadError(f"the TEST ONLY set {place} can't be registered whole ({first[0]}). "
                             "Mend or remove what can't be read, and name subfolders one by one.")
-        sets[str(folder)] = documents
+        sets[str(place)] = documents
     return sets
 
 
 def test_only_folders() -> list[Path]:  # those that exist
-    "The TEST ONLY sets below RESUME_CONTRASTIVE_DATA: the vacancy-resume CVs and the resume PDFs"
+    "The TEST ONLY sets below RESUME_CONTRASTIVE_DATA: vacancies with their CVs, and resume PDFs"
     root = os.environ.get("RESUME_CONTRASTIVE_DATA")
     if not root:
         return []
-    found = [Path(root) / "vacancy-resume" / "CV", *sorted((Path(root) / "resume").glob("*"))]
-    return [p for p in found if p.is_dir()]
+    ranked = Path(root) / "vacancy-resume"
+    folders = [ranked / "CV", *sorted((Path(root) / "resume").glob("*"))]
+    return [p for p in folders if p.is_dir()] + [p for p in ranked.glob("*_vacancies.csv")]
 
 # %% ../nbs/02b_dataset.ipynb #5b5fefbe
-TRAINED_KINDS = ("role", "own-skills", "synthetic", "eda")  # what the pipeline trains on
+ROLE_KINDS = ("role", "synthetic", "eda", "paraphrase")  # resumes and jobs of one role
+TRAINED_KINDS = (*ROLE_KINDS, "own-skills")  # what the pipeline trains on
 
 
 @dataclass
@@ -127,6 +154,7 @@ class Dataset:
     pairs: Any  # DataFrame: PAIR_COLUMNS and split
     split: dict[str, dict[str, str]]  # kind -> id -> split
     manifest: dict[str, Any]
+    hyre: dict[str, str] = field(default_factory=dict)  # job id -> its hypothetical resume
 
     def side(
         self,
@@ -150,6 +178,14 @@ class Dataset:
         return [d for docs, ids in zip((self.resumes, self.jobs), named, strict=True)
                 for d in docs.values() if d.id in ids or not is_derived(d)]
 
+    def for_encoder(
+        self,
+        documents: Sequence[Document],  # of either side
+    ) -> list[Document]:  # jobs with their hypothetical resumes behind them, where there are any
+        "What the encoder reads of them; everybody else reads the plain jobs"
+        return [append_hyre(d, self.hyre[d.id]) if d.kind == "job" and d.id in self.hyre else d
+                for d in documents]
+
 
 def is_derived(
     document: Document,  # any document of a data set
@@ -162,7 +198,6 @@ def read_dataset(
     folder: str | Path,  # a folder that `prepare` wrote
 ) -> Dataset:  # `ReadError` when a part is missing
     "Load a prepared data set"
-    import pandas as pd
 
     folder = Path(folder)
     if not (folder / "manifest.json").exists():
@@ -170,7 +205,10 @@ def read_dataset(
     manifest = read_json(folder / "manifest.json")
     sides = [{d.id: d for d in read_documents(folder / name)}
              for name in ("resumes.parquet", "jobs.parquet")]
-    return Dataset(*sides, pd.read_parquet(folder / "pairs.parquet"), manifest["split"], manifest)
+    path = folder / "hyre.parquet"
+    hyre = {d.id: d.text for d in read_documents(path)} if path.exists() else {}
+    return Dataset(*sides, pd.read_parquet(folder / "pairs.parquet"), manifest["split"], manifest,
+                   hyre)
 
 # %% ../nbs/02b_dataset.ipynb #614f60df
 def build_dataset(
@@ -183,25 +221,15 @@ def build_dataset(
     test_only: list[Document] | dict[str, list[Document]] = (),  # never trained on; sets by name
     profiles: list[Any] = (),  # occupation profiles for categories without jobs
     occupations: Occupations | None = None,  # titles with codes; None: pairs by title alone
+    client: LLMClient | None = None,  # asked for what `config.generate` names
 ) -> tuple[list[Document], list[Document], Any, dict[str, Any]]:
     # resumes and jobs with derived ones, pairs with their split, and facts for the manifest
     "Phase 1: from documents to labelled, split, augmented pairs"
-    import pandas as pd
-
-    from resume_contrastive.augmentation import own_skills_pairs
-    from resume_contrastive.counterfactuals import FitReader
-    from resume_contrastive.registry import TestRegistry, drop_leaks
-
-    facts: dict[str, Any] = {}
-    registry = TestRegistry()
-    sets = test_only if isinstance(test_only, dict) else {"TEST ONLY": test_only}
-    for name, documents in sets.items():
-        registry.add(documents, name)
-    resumes, leaks = drop_leaks(resumes, registry)
-    jobs, job_leaks = drop_leaks(jobs, registry)
-    facts["registry"] = registry
-    facts["test_only"] = {"registered": len(registry),
-                          "dropped": [asdict(x) for x in (*leaks, *job_leaks)]}
+    if config.generate and client is None:
+        raise ValueError(f"a client is needed to generate {', '.join(config.generate)}")
+    ask = {task: client for task in config.generate}
+    resumes, jobs, facts = without_test_texts(resumes, jobs, test_only)
+    registry = facts["registry"]
     splits = make_splits(resumes, jobs, config=config.splits)
     parts, facts["pairing"], reader = [], {}, FitReader()
     for name in SPLITS:
@@ -212,19 +240,17 @@ def build_dataset(
             config=caps, occupations=occupations, fit=lambda r, j: reader(r, j).fit)
         parts.append(part.assign(split=name))
     learners = [d for d in resumes if splits.of("resume", d.id) == "train"]
-    synthetic, extra = synthetic_jobs(learners, parts[0], profiles, config)
+    synthetic, extra = synthetic_jobs(learners, parts[0], profiles, config,
+                                      ask.get("reference-job"))
     splits.jobs.update({d.id: "train" for d in synthetic})  # composed texts are never tested on
-    queries, bodies, own = own_skills_pairs(resumes, draws=config.draws, seed=config.seed)
-    bodies, own, gone = without_leaks(bodies, own, registry)
-    asked = set(own.job_id)
-    queries = [q for q in queries if q.id in asked]
-    own["split"] = [splits.of("resume", i) for i in own.resume_id]
+    queries, bodies, own, gone = own_skills(resumes, splits, registry, config)
     wrong, facts["affinity"] = wrong_category(
         learners, [d for d in jobs if splits.of("job", d.id) == "train"], parts[0], config,
         similarity, occupations)
     pairs = pd.concat([p for p in (*parts, extra.assign(split="train"), own, wrong) if len(p)],
                       ignore_index=True)
-    copies, extra, more = without_leaks(*augmented(resumes, pairs, config), registry)
+    copies, extra, more = without_leaks(
+        *augmented(resumes, pairs, config, profiles, ask.get("paraphrase")), registry)
     pairs = with_evidence(pd.concat([pairs, extra], ignore_index=True), [*resumes, *copies],
                           [*jobs, *synthetic], reader)
     made, more_pairs, lost, facts["triples"] = triples(pairs, resumes, jobs, registry, config,
@@ -233,6 +259,7 @@ def build_dataset(
     pairs = pd.concat([p for p in (pairs, more_pairs, own) if len(p)], ignore_index=True)
     pairs["triple"] = pairs.triple.fillna("") if "triple" in pairs else ""
     facts["test_only"]["derived_dropped"] = len(gone) + len(more) + len(lost) + len(late)
+    facts["hyre"] = hypothetical_resumes(jobs, ask.get("hyre"))
     resumes = [*resumes, *bodies, *copies, *made, *asked]
     jobs = [*jobs, *synthetic, *queries, *rests]
     facts["split"] = {kind: {d.id: splits.of(kind, d.id) for d in docs}
@@ -245,6 +272,20 @@ def build_dataset(
     return resumes, jobs, pairs, facts
 
 # %% ../nbs/02b_dataset.ipynb #cfa1b3f9
+def without_test_texts(resumes: list[Document], jobs: list[Document], test_only: list | dict,
+                       ) -> tuple[list[Document], list[Document], dict[str, Any]]:
+    "The documents without what is like a TEST ONLY text, and the facts, registry included"
+    registry = TestRegistry()
+    sets = test_only if isinstance(test_only, dict) else {"TEST ONLY": test_only}
+    for name, documents in sets.items():
+        registry.add(documents, name)
+    resumes, leaks = drop_leaks(resumes, registry)
+    jobs, job_leaks = drop_leaks(jobs, registry)
+    dropped = [asdict(x) for x in (*leaks, *job_leaks)]
+    return resumes, jobs, {"registry": registry, "test_only": {"registered": len(registry),
+                                                               "dropped": dropped}}
+
+
 def uncapped(
     config: PairConfig,  # of the training pairs
 ) -> PairConfig:  # the same without caps
@@ -255,60 +296,61 @@ def uncapped(
 def without_leaks(documents: list[Document], pairs: Any, registry: Any,
                   column: str = "resume_id") -> tuple[list, Any, list]:
     "Derived documents, their pairs, and the leaks that were dropped: a part may be too like a test"
-    from resume_contrastive.registry import drop_leaks
-
     kept, leaks = drop_leaks(documents, registry)
     return kept, pairs[pairs[column].isin({d.id for d in kept})].copy(), leaks
 
 
-def augmented(resumes: list[Document], pairs: Any, config: DataConfig) -> tuple[list, Any]:
-    "EDA copies of some training resumes, and the pairs they inherit"
-    from resume_contrastive.augmentation import eda
-
+def augmented(resumes: list[Document], pairs: Any, config: DataConfig, profiles: list,
+              client: LLMClient | None) -> tuple[list[Document], Any]:
+    "Edited copies and paraphrases of some training resumes, and the pairs they inherit"
     rows = pairs[(pairs.kind == "role") & (pairs.split == "train")]
     wanted = sorted(rows.resume_id.unique())
-    rng = np.random.default_rng(config.seed)
-    chosen = set(rng.permutation(wanted)[:round(config.eda_share * len(wanted))].tolist())
-    copies = {d.id: eda(d, seed=config.seed, copy=1) for d in resumes if d.id in chosen}
-    extra = rows[rows.resume_id.isin(chosen)].assign(kind="eda")
-    return list(copies.values()), extra.assign(resume_id=[copies[i].id for i in extra.resume_id])
+    order = np.random.default_rng(config.seed).permutation(wanted).tolist()
+    edited, said = ({*some[:round(share * len(wanted))]} for some, share in (
+        (order, config.eda_share), (order[::-1], config.paraphrase_share)))
+    words = synonym_table(profiles, wordnet=config.wordnet)
+    copies = {"eda": [eda(d, seed=config.seed, copy=1, synonyms=words)
+                      for d in resumes if d.id in edited],
+              "paraphrase": paraphrased([d for d in resumes if d.id in said], client)}
+    parts = []
+    for kind, made in copies.items():
+        of = {base_id(d.id): d.id for d in made}
+        some = rows[rows.resume_id.isin(of)].assign(kind=kind)
+        parts.append(some.assign(resume_id=some.resume_id.map(of)))
+    return [*copies["eda"], *copies["paraphrase"]], pd.concat(parts, ignore_index=True)
 
 
 def synthetic_jobs(resumes: list[Document], pairs: Any, profiles: list, config: DataConfig,
-                   ) -> tuple[list[Document], Any]:
-    "Composed jobs for the categories whose resumes found hardly any advert, and their pairs"
-    import pandas as pd
-
-    from resume_contrastive.augmentation import compose_job, profiles_for
-    paired = {i for i in pairs.resume_id}
-    members: dict[str, list[Document]] = defaultdict(list)
+                   client: LLMClient | None) -> tuple[list[Document], Any]:
+    "Jobs for the categories whose resumes found hardly any advert, and their pairs"
+    paired, members = {*pairs.resume_id}, defaultdict(list)
     for d in resumes:
         if d.category:
             members[d.category].append(d)
-    jobs, rows = [], []
-    for category, docs in sorted(members.items()):
-        share = sum(d.id in paired for d in docs) / len(docs)
-        if profiles and share < config.min_paired:
-            for n, profile in enumerate(profiles_for(docs, profiles)[:config.jobs_per_category]):
-                job = compose_job(profile, seed=config.seed, category=category)
-                job = replace(job, id=f"synthetic:{category}:{n}")
-                jobs.append(job)
-                some = docs[n::config.jobs_per_category][:config.pairs.resumes_per_job]
-                rows += [(d.id, job.id, "synthetic", 0.5, 0.5, np.nan, 0.5,
-                          "composed for the category") for d in some]
+    bare = [c for c, docs in members.items()
+            if sum(d.id in paired for d in docs) < config.min_paired * len(docs)]
+    number = config.jobs_per_category
+    jobs = written_jobs(resumes, bare, client=client, profiles=profiles, number=number,
+                        seed=config.seed) if bare else []
+    rows = []
+    for job in jobs:
+        some = members[job.category][int(job.id.rpartition(":")[2])::number]
+        rows += [(d.id, job.id, "synthetic", 0.5, 0.5, np.nan, 0.5, "written for the category")
+                 for d in some[:config.pairs.resumes_per_job]]
     return jobs, pd.DataFrame(rows, columns=list(PAIR_COLUMNS))
 
 # %% ../nbs/02b_dataset.ipynb #670005b5
 def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, config: DataConfig,
                    similarity: Callable, occupations: Occupations | None) -> tuple[Any, dict]:
     "A certain negative for each training pair, as pairs with label 0, and the affinities"
-    import pandas as pd
 
     least = config.pairs.min_role if occupations is None else config.pairs.min_match
     match = match_roles(resumes, jobs, similarity, occupations)
     names, matrix = category_affinity(resumes, match.role, min_role=least, occupations=occupations)
     near, category = config.pairs.near_category, {d.id: d.category for d in resumes}
-    found = wrong_category_negatives(pairs, resumes, (names, matrix), near=near, seed=config.seed)
+    paired = {*pairs.resume_id}  # training holds their vectors already
+    found = wrong_category_negatives(pairs, [d for d in resumes if d.id in paired],
+                                     (names, matrix), near=near, seed=config.seed)
     place = [{d.id: n for n, d in enumerate(side)} for side in (resumes, jobs)]
     rows = [(r, j, "wrong-category", 0.0, 0.0, np.nan, 1 - near,
              f"{category[r]} is far from every category of the job")
@@ -322,8 +364,6 @@ def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, co
 def with_evidence(pairs: Any, resumes: list[Document], jobs: list[Document],
                   reader: FitReader) -> Any:
     "The pairs with the numbers behind their fit, where both ends are a resume and a job"
-    from resume_contrastive.counterfactuals import FIT_COLUMNS, grade_of
-
     sides = {d.id: d for d in resumes}, {d.id: d for d in jobs}
     rows = [asdict(reader(sides[0][r], sides[1][j])) if r in sides[0] and j in sides[1] else {}
             for r, j in zip(pairs.resume_id, pairs.job_id, strict=True)]
@@ -337,10 +377,6 @@ def with_evidence(pairs: Any, resumes: list[Document], jobs: list[Document],
 def triples(pairs: Any, resumes: list[Document], jobs: list[Document], registry: Any,
             config: DataConfig, reader: FitReader) -> tuple[list[Document], Any, list, dict]:
     "Counterfactuals and controls, their pairs, what was dropped as a leak, and the counts"
-    import pandas as pd
-
-    from resume_contrastive.counterfactuals import counterfactual_pairs
-
     sides, parts, made, counts = ({d.id: d for d in resumes}, {d.id: d for d in jobs}), [], [], {}
     tenth = config.triples // 10
     for split, limit in (("train", config.triples - tenth), ("validation", tenth)):
@@ -355,23 +391,32 @@ def triples(pairs: Any, resumes: list[Document], jobs: list[Document], registry:
     return [d for d in kept if d.id not in lost], rows, gone, counts
 
 
+def own_skills(resumes: list[Document], splits: Any, registry: Any, config: DataConfig,
+               ) -> tuple[list[Document], list[Document], Any, list]:
+    "Skills lists, the rest of their resumes, the pairs, and what was dropped as a leak"
+    queries, bodies, rows = own_skills_pairs(resumes, draws=config.draws, seed=config.seed)
+    bodies, rows, gone = without_leaks(bodies, rows, registry)
+    asked = set(rows.job_id)
+    return ([q for q in queries if q.id in asked], bodies,
+            rows.assign(split=[splits.of("resume", i) for i in rows.resume_id]), gone)
+
+
 def own_requirements(jobs: list[Document], splits: Any, registry: Any, config: DataConfig,
                      ) -> tuple[list[Document], list[Document], Any, list]:
     "Lines of requirements, the rest of their adverts, the pairs, and what was dropped as a leak"
-    from resume_contrastive.counterfactuals import own_requirements_pairs
 
     queries, bodies, rows = own_requirements_pairs(
         jobs, limit=config.own_requirements, draws=config.draws, seed=config.seed)
     bodies, rows, gone = without_leaks(bodies, rows, registry, "job_id")
-    queries, rows, more = without_leaks([q for q in queries if q.id in set(rows.resume_id)], rows,
-                                        registry)
+    asked = set(rows.resume_id)
+    queries, rows, more = without_leaks([q for q in queries if q.id in asked], rows, registry)
     splits.resumes.update({q.id: splits.of("job", base_id(q.id)) for q in queries})
     kept = set(rows.job_id)
     return (queries, [b for b in bodies if b.id in kept],
             rows.assign(split=[splits.of("job", i) for i in rows.job_id]), gone + more)
 
 # %% ../nbs/02b_dataset.ipynb #c1da109d
-_MADE = re.compile(r"(?:~(?:eda|cf|same)\d+|-without:[\w,]+)+$")
+_MADE = re.compile(r"(?:~(?:(?:eda|cf|same)\d+|paraphrase)|-without:[\w,]+)+$")
 _QUERY = re.compile(r"(?:skills|requirements)-of:(.+):\d+", re.S)
 
 
@@ -390,27 +435,18 @@ def write_dataset(
     pairs: Any,  # DataFrame: PAIR_COLUMNS and split
     facts: dict[str, Any],  # for the manifest; 'registry' goes to a file of its own
 ) -> str:  # hash of the data, which names it in every result
-    "Write resumes.parquet, jobs.parquet, pairs.parquet, registry.json and manifest.json"
+    "Write the tables, the registry and the manifest; hypothetical resumes only if there are any"
     folder, facts = Path(folder), dict(facts)
     facts.pop("registry").save(folder / "registry.json")
+    hyre = facts.pop("hyre", {})
     write_documents(resumes, folder / "resumes.parquet")
     write_documents(jobs, folder / "jobs.parquet")
+    (folder / "hyre.parquet").unlink(missing_ok=True)
+    if hyre:
+        write_documents([replace(d, id=i) for i, d in hyre.items()], folder / "hyre.parquet")
     with atomic_path(folder / "pairs.parquet") as tmp:
         pairs.to_parquet(tmp, index=False)
-    names = ("resumes.parquet", "jobs.parquet", "pairs.parquet")
+    names = ("resumes.parquet", "jobs.parquet", "pairs.parquet", *["hyre.parquet"] * bool(hyre))
     data_hash = hash_value([hash_file(folder / n) for n in names])
     write_json(folder / "manifest.json", {**facts, "data_hash": data_hash})
     return data_hash
-
-# %% ../nbs/02b_dataset.ipynb #be279424
-def refuse_test_texts(
-    folder: str | Path,  # a data set
-    documents: Sequence[Document],  # what is about to be trained on
-) -> None:
-    "Raise `LeakError` when a training document holds a text that is registered as TEST ONLY"
-    from resume_contrastive.registry import TestRegistry, refuse_leaks
-
-    path = Path(folder) / "registry.json"
-    if not path.exists():
-        raise ReadError(f"{folder} holds no registry.json: run resume-contrastive prepare again.")
-    refuse_leaks(documents, TestRegistry.load(path))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .augmentation import FREE_TEXT, append_hyre, keep_facts
 from .composer import Profile, compose_job, occupations, seeded
 from .documents import Document, document_from_text
-from .llm import Estimate, LLMClient, Prompt
+from .llm import Estimate, LLMClient, LLMConfig, Prompt
 from resume_contrastive.requirements import (
     education_level,
     evidence_of,
@@ -23,7 +25,12 @@ from resume_contrastive.requirements import (
 
 # %% auto #0
 __all__ = ['VERSIONS', 'hyre_prompt', 'hypothetical_resumes', 'with_hyre', 'changed_facts', 'pieces', 'paraphrase_prompt',
-           'paraphrased', 'reference_job', 'reference_job_prompt', 'written_jobs', 'task_prompts', 'dry_run']
+           'paraphrased', 'reference_job', 'reference_job_prompt', 'written_jobs', 'task_prompts', 'DryRun',
+           'client_for', 'dry_run']
+
+# %% ../nbs/01d_generation.ipynb #7d20b6fa
+if TYPE_CHECKING:
+    from resume_contrastive.dataset import DataConfig
 
 # %% ../nbs/01d_generation.ipynb #2c5db4fe
 VERSIONS = {"hyre": "hyre/1", "paraphrase": "paraphrase/1", "reference-job": "reference-job/1"}
@@ -309,6 +316,37 @@ def task_prompts(
         return [reference_job_prompt(g) for _, ds in sorted(by_category.items())
                 for g in _samples(ds, number, each, seed)]
     raise ValueError(f"no such task: {task!r}. Known: {', '.join(VERSIONS)}")
+
+
+class DryRun(LLMClient):
+    "A client that sends nothing: it notes what it would ask, and answers nothing"
+
+    def __init__(self, *args: object, **options: object):
+        super().__init__(*args, **options)
+        self.asked: list[Prompt] = []
+
+    def complete(self, prompts: Sequence[Prompt]) -> list[str | None]:
+        "Note the prompts; no answer is usable"
+        self.asked += prompts
+        return [None] * len(prompts)
+
+    def bill(self) -> Estimate:
+        "What all of it would cost at most"
+        return self.estimate(self.asked)
+
+
+def client_for(
+    settings: DataConfig,  # its `generate`, `llm`, `llm_requests` and `llm_tokens` are used
+    cache: str | Path,  # folder of answers
+    progress: Callable[[int, int], None] | None = None,  # called with prompts done, and in all
+    *,
+    kind: type[LLMClient] = LLMClient,  # or `DryRun`
+) -> LLMClient | None:  # None where no task is named
+    "The client that a data set's settings ask for"
+    if not settings.generate:
+        return None
+    return kind(LLMConfig(model=settings.llm, max_requests=settings.llm_requests,
+                          max_tokens=settings.llm_tokens), cache, progress=progress)
 
 
 def dry_run(

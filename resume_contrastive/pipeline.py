@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from .augmentation import read_profiles
@@ -30,13 +29,13 @@ from resume_contrastive.benchmarks import (
 )
 from .comparison import DecisionRule, compare, learn_blend, write_page
 from resume_contrastive.dataset import (
+    ROLE_KINDS,
     DataConfig,
     Dataset,
     build_dataset,
     read_dataset,
     read_side,
     read_test_only,
-    refuse_test_texts,
     test_only_folders,
     write_dataset,
 )
@@ -44,24 +43,16 @@ from .documents import Document, ReadError
 from .encoder import DualEncoder, EncoderConfig, encoder_score, load_dual_encoder
 from .evaluation import evaluate
 from .five_signals import FiveSignals
+from .generation import DryRun, client_for
 from .mining import MiningConfig, mine_both
 from .occupations import read_occupations
-from .pairs import category_affinity, role_matrix, wrong_category_negatives
+from .pairs import role_matrix
+from .registry import refuse_test_texts
 from .report import headline_markdown, model_card, plot_results
 from .scorer import Calibration, export_model, fit_calibration
 from resume_contrastive.store import (
-    Run,
-    atomic_path,
-    code_hash,
-    config_from,
-    finished,
-    hash_file,
-    hash_value,
-    machine,
-    read_json,
-    versions,
-    write_json,
-    write_text,
+    Run, atomic_path, code_hash, config_from, finished, hash_file, hash_value, machine,
+    read_json, versions, write_json, write_text,
 )
 from .training import Source, TrainConfig, make_source, train
 from .windows import Embedder, FieldBatch
@@ -137,7 +128,7 @@ class Pipeline:
         "Field vectors; the same list of documents is pooled once"
         key = hash_value([(d.kind, d.id) for d in documents])
         if key not in self._fields:
-            self._fields[key] = self.embedder.fields(documents)
+            self._fields[key] = self.embedder.fields(self.data.for_encoder(documents))
         return self._fields[key]
 
     def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
@@ -169,8 +160,10 @@ def _prepare(
     test_only: Sequence[str | Path] | None = None,  # folders; None: `test_only_folders()`
     labels: str | Path | None = None,  # graded truth for the evaluation, never for training
     profiles: str | Path | None = None,  # folder of occupations in O*NET's layout
-) -> dict[str, Any]:  # the stage's record
-    "Read, pair, split, augment; writes `data/`"
+    strict: bool = False,  # True: the first file or row that can't be read is an error
+    dry_run: bool = False,  # True: only say what a language model would be asked
+) -> dict[str, Any]:  # the stage's record; in a dry run the estimate
+    "Read, pair, split, augment; writes `data/`, in a dry run nothing"
     held = [Path(p) for p in (test_only_folders() if test_only is None else test_only)]
     for p in (resumes, jobs, *held, *(x for x in (labels, profiles) if x)):
         if not Path(p).exists():
@@ -184,19 +177,24 @@ def _prepare(
                "data/pairs.parquet", "data/registry.json")
     loaded: dict[str, Any] = {}
     # bad input must leave no trace: everything is read before anything is written
-    if finished(self.folder, "prepare", [key, code_hash()], outputs) is None:
-        loaded = {"resumes": read_side(resumes, "resume"), "jobs": read_side(jobs, "job"),
-                  "held": read_test_only(held),
+    if dry_run or finished(self.folder, "prepare", [key, code_hash()], outputs) is None:
+        loaded = {"resumes": read_side(resumes, "resume", strict=strict),
+                  "jobs": read_side(jobs, "job", strict=strict), "test_only": read_test_only(held),
                   "profiles": read_profiles(profiles) if profiles else [],
                   "occupations": read_occupations(profiles) if profiles else None}
         self.similarity(["a"], ["b"])  # an encoder that can't be loaded leaves no trace either
 
+    answers = self.folder.parent / "answers"  # beside the run: other runs ask the same
+    ask = partial(self.progress, "asking the language model")
+
+    def build(client: Any) -> tuple:
+        known = {k: loaded[k] for k in ("test_only", "profiles", "occupations")}
+        return build_dataset(loaded["resumes"][0], loaded["jobs"][0], self.config.data,
+                             similarity=self.similarity, client=client, **known)
+
     def work() -> dict[str, Any]:
-        (r, about_r), (j, about_j) = loaded["resumes"], loaded["jobs"]
-        r, j, pairs, facts = build_dataset(
-            r, j, self.config.data, similarity=self.similarity,
-            test_only=loaded["held"], profiles=loaded["profiles"],
-            occupations=loaded["occupations"])
+        about_r, about_j = loaded["resumes"][1], loaded["jobs"][1]
+        r, j, pairs, facts = build(client_for(self.config.data, answers, ask))
         out = self.run / "data"
         data_hash = write_dataset(out, r, j, pairs, {"resumes": about_r, "jobs": about_j, **facts})
         if labels:
@@ -209,16 +207,19 @@ def _prepare(
                 "test_only_dropped": len(facts["test_only"]["dropped"]),
                 "pairs": facts["counts"]["pairs"], "data_hash": data_hash}
 
+    if dry_run:
+        build(client := client_for(self.config.data, answers, kind=DryRun))
+        return asdict(client.bill()) if client else {}
     self.__dict__.pop("data", None)
     self._fields.clear()
     return self.stage("prepare", key, work, outputs=outputs)
 
-
+# %% ../nbs/09a_pipeline.ipynb #5e8c31aa
 def _encode(self: Pipeline) -> dict[str, Any]:
     "Read every window of the data set through the trunk, or find it in the cache"
     def work() -> dict[str, Any]:
         before, start = self.embedder.encoded, self.embedder.seconds
-        documents = self.data.used()
+        documents = self.data.for_encoder(self.data.used())
         windows = {w.text: w.tokens for d in documents for w in self.embedder.windows(d)}
         self.embedder.embed(list(windows))
         new, seconds = self.embedder.encoded - before, self.embedder.seconds - start
@@ -233,8 +234,8 @@ def _encode(self: Pipeline) -> dict[str, Any]:
 # %% ../nbs/09a_pipeline.ipynb #03f9776c
 def _role_source(self: Pipeline) -> tuple[Source, list[str], list[str], np.ndarray]:
     "The role pairs, the ids of their rows, and all (resume, job) rows that match: no negatives"
-    role, resume_ids, job_ids = make_source("role", ("role", "synthetic", "eda"), self.data,
-                                            self.fields, weight=self.config.role_weight)
+    role, resume_ids, job_ids = make_source("role", ROLE_KINDS, self.data, self.fields,
+                                            weight=self.config.role_weight)
     alike = role_matrix([self.data.resumes[i] for i in resume_ids],
                         [self.data.jobs[i] for i in job_ids], self.similarity)
     matches = np.argwhere(alike >= self.config.data.pairs.min_role)
@@ -267,17 +268,11 @@ def _train(self: Pipeline) -> dict[str, Any]:
     "Train the heads; the hard negatives of the role pairs are resumes of a wrong category"
     def work() -> dict[str, Any]:
         role, resume_ids, job_ids, _ = self.role_source()
-        titled = self.data.side("resume", "train")
-        alike = role_matrix(titled, self.data.side("job", "train"), self.similarity)
-        near = category_affinity(titled, alike, min_role=self.config.data.pairs.min_role)
-        table = pd.DataFrame({"resume_id": [resume_ids[r] for r, _ in role.pairs],
-                              "job_id": [job_ids[j] for _, j in role.pairs]})
-        wrong = wrong_category_negatives(table, [self.data.resumes[i] for i in resume_ids], near,
-                                         near=self.config.data.pairs.near_category,
-                                         seed=self.config.seed)
+        wrong = self.data.pairs[self.data.pairs.kind == "wrong-category"]
         by_job = dict(zip(wrong.job_id, wrong.resume_id, strict=True))
         place = {id: n for n, id in enumerate(resume_ids)}
-        role.hard_resumes = np.array([[place.get(by_job.get(j), -1)] for j in table.job_id])
+        role.hard_resumes = np.array([[place.get(by_job.get(job_ids[j]), -1)]
+                                      for _, j in role.pairs])
         return self.fit(0, role)
 
     key = [self.key_of("encode"), asdict(self.config.train), asdict(self.config.encoder),

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from .documents import Document
+from .documents import Document, ReadError
 from .store import read_json, write_json
 
 # %% auto #0
 __all__ = ['GRAM', 'KEEP', 'TWIN', 'MIN_SHARED', 'MIN_GRAMS', 'LEAK', 'letters', 'letter_grams', 'containment', 'Groups',
-           'near_duplicates', 'Leak', 'LeakError', 'TestRegistry', 'drop_leaks', 'refuse_leaks', 'leakage_report']
+           'near_duplicates', 'Leak', 'LeakError', 'TestRegistry', 'drop_leaks', 'refuse_leaks', 'refuse_test_texts',
+           'leakage_report']
 
 # %% ../nbs/02a_registry.ipynb #e47458d6
 if TYPE_CHECKING:
@@ -302,6 +303,17 @@ def refuse_leaks(
     leaks = registry.find(documents)
     if leaks:
         raise LeakError(leaks)
+
+# %% ../nbs/02a_registry.ipynb #be279424
+def refuse_test_texts(
+    folder: str | Path,  # a data set
+    documents: Sequence[Document],  # what is about to be trained on
+) -> None:
+    "Raise `LeakError` when a training document holds a text that is registered as TEST ONLY"
+    path = Path(folder) / "registry.json"
+    if not path.exists():
+        raise ReadError(f"{folder} holds no registry.json: run resume-contrastive prepare again.")
+    refuse_leaks(documents, TestRegistry.load(path))
 
 # %% ../nbs/02a_registry.ipynb #4630a62b
 def leakage_report(

@@ -143,7 +143,7 @@ def as_document(
     if not isinstance(item, str):
         raise TypeError(f"a {kind} must be a text, a Path or a Document, got "
                         f"{type(item).__name__}")
-    if re.fullmatch(r"[^\n]{1,255}\.(?:pdf|docx|txt|md)", item.strip(), re.I):
+    if re.fullmatch(r"[^\n]{1,255}\.(?:pdf|docx|txt|md|json)", item.strip(), re.I):
         raise ValueError(f"{item!r} is the name of a file: pass Path({item!r}), strings are texts")
     id = hashlib.sha256(item.encode("utf-8", "replace")).hexdigest()[:12]
     return document_from_text(item, kind, id=id, source="text")

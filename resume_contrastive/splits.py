@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 # %% ../nbs/02_splits.ipynb #a6bc6753
 GENERATORS = {  # name in `source` -> kind of the documents it read; None: the document's own
     "eda": None, "paraphrase": None, "own-skills": "resume", "reference-job": "resume",
-    "hyre": "job", "counterfactual": None, "profile": "",  # '': made from no document
+    "hyre": "job", "counterfactual": None, "own-requirements": "job",
+    "profile": "",  # '': made from no document
 }
-_EXTRACTS = {"own-skills"}  # cut out of a real document; nothing in it is invented
+_EXTRACTS = {"own-skills", "own-requirements"}  # cut out of a document, nothing is invented
 _DERIVED_ID = re.compile(r"(?:~\w+|-without:[\w,-]+)+$")
 
 

@@ -27,6 +27,7 @@ VERBS = (
     "score",
     "rank",
     "rank-jobs",
+    "leaks",
     "run",
     "demo",
 )
@@ -329,3 +330,20 @@ def test_settings_that_do_not_exist_are_refused(item):
 def test_settings_of_the_wrong_type_are_refused(item):
     with pytest.raises(ValueError):
         apply_settings(demo_config(), [item])
+
+
+def test_strict_stops_at_the_first_unreadable_file(model, sample, folder):
+    job = sample / "documents" / "job.txt"
+    out = invoke("rank", job, folder, "--model", model, "--strict", "--json")
+    assert out.exit_code == 1 and "broken.pdf" in json.loads(out.stdout)["error"]
+    assert invoke("rank", job, folder, "--model", model, "--json").exit_code == 0
+
+
+def test_a_dry_run_says_the_cost_and_leaves_nothing(tmp_path, sample):
+    tables = ["--resumes", sample / "resumes.csv", "--jobs", sample / "jobs.csv"]
+    names = ["--set", 'data.generate=["hyre"]', "--set", "data.llm=m", "--dry-run", "--json"]
+    out = invoke("prepare", *tables, "--out", tmp_path / "run", "--test-only",
+                 sample / "rankings" / "CV", "--profiles", sample / "onet", *names)
+    bill = json.loads(out.stdout)
+    assert out.exit_code == 0 and bill["requests"] > 100 and bill["tokens"] > bill["requests"]
+    assert not (tmp_path / "answers").exists() and not (tmp_path / "run" / "data").exists()

@@ -27,7 +27,7 @@ from resume_contrastive.documents import Document, ReadError, read_table
 from resume_contrastive.encoder import EncoderConfig
 from resume_contrastive.pairs import PairConfig
 from resume_contrastive.pipeline import STAGES, Pipeline, PipelineConfig
-from resume_contrastive.registry import TestRegistry
+from resume_contrastive.registry import TestRegistry, drop_leaks
 from resume_contrastive.report import model_card
 from resume_contrastive.splits import SplitConfig, is_generated
 from resume_contrastive.store import hash_file, plain, read_json
@@ -569,6 +569,68 @@ def test_test_only_folders_with_equal_file_names_are_both_registered(tmp_path):
     for name, documents in sets.items():
         registry.add(documents, name)
     assert len(registry) == 2
+
+
+def test_vacancies_of_a_table_are_registered_as_jobs(sample, jobs):
+    table = sample / "rankings" / "5_vacancies.csv"
+    held = read_test_only([table])[str(table)]
+    assert len(held) == 5 and {d.kind for d in held} == {"job"}
+    registry = TestRegistry().add(held, "vacancies")
+    planted = replace(held[0], id="planted", title="")
+    assert [x.document_id for x in drop_leaks([planted], registry)[1]] == ["planted"]
+    assert not drop_leaks(jobs, registry)[1]
+
+
+class Writer:
+    """A language model that answers every prompt of a task in one way."""
+
+    def __init__(self, answers):
+        self.answers, self.asked = answers, []
+
+    def complete(self, prompts):
+        self.asked += prompts
+        return [self.answers(p) for p in prompts]
+
+
+def test_what_a_model_writes_goes_to_its_place(tables, sample, tmp_path):
+    def answer(prompt):
+        if prompt.task.startswith("hyre"):
+            return "Experience\nRan things.\nSkills\nPython"
+        if prompt.task.startswith("paraphrase"):
+            return prompt.user.replace(" the ", " said ")
+        return None  # the composer writes the reference jobs
+
+    resumes, jobs = (read_side(p, k)[0] for p, k in zip(tables, ("resume", "job"), strict=True))
+    config = replace(DATA, generate=("hyre", "paraphrase", "reference-job"), llm="m",
+                     paraphrase_share=0.5)
+    client = Writer(answer)
+    made = build_dataset(resumes, jobs, config, client=client,
+                         profiles=read_profiles(sample / "onet"))
+    write_dataset(tmp_path, *made)
+    data = read_dataset(tmp_path)
+    copies = [d for d in data.resumes.values() if d.id.endswith("~paraphrase")]
+    assert copies and {data.split["resume"][d.id] for d in copies} == {"train"}
+    assert all(is_derived(d) and base_id(d.id) in data.resumes for d in copies)
+    rows = data.pairs[data.pairs.kind == "paraphrase"]
+    assert set(rows.resume_id) == {d.id for d in copies} and set(rows.split) == {"train"}
+    real = [d for d in data.jobs.values() if not is_derived(d)]
+    assert set(data.hyre) == {d.id for d in jobs} and not {*data.hyre} - {d.id for d in real}
+    plain = data.jobs[jobs[0].id]
+    (read,) = data.for_encoder([plain])
+    assert "[Example resume]" in read.text and "[Example resume]" not in plain.text
+    assert data.for_encoder(copies) == copies
+    with pytest.raises(ValueError, match="a client is needed to generate hyre"):
+        build_dataset(resumes, jobs, config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"generate": ("poem",)}, "generate knows hyre"), ({"generate": ("hyre",)}, "needs llm"),
+     ({"paraphrase_share": 2}, "paraphrase_share must be in")],
+)
+def test_generation_settings_say_what_is_wrong(change, message):
+    with pytest.raises(ValueError, match=message):
+        DataConfig(**change)
 
 
 @pytest.mark.parametrize("content", [None, b"%PDF-1.7 broken"])
