@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo real record test docs docs-serve readme sample clean
+.PHONY: help demo real record records test docs docs-serve readme sample clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,13 +43,20 @@ demo: $(VENV)/.demo  ## the whole pipeline on the sample corpus, offline: runs/d
 real: $(VENV)/.demo  ## the same on real data (RESUME_CONTRASTIVE_DATA names its folder): runs/real
 	@test -n "$${RESUME_CONTRASTIVE_DATA:-}" || { echo "make: set RESUME_CONTRASTIVE_DATA, see data/README.md"; exit 1; }
 	@$(BIN)/resume-contrastive run --resumes "$$RESUME_CONTRASTIVE_DATA/kaggle/Resume.csv" \
-	  --jobs "$$RESUME_CONTRASTIVE_DATA/kaggle/training_data.csv" --out runs/real
+	  --jobs "$$RESUME_CONTRASTIVE_DATA/kaggle/training_data.csv" \
+	  --profiles "$$RESUME_CONTRASTIVE_DATA/onet" --out runs/real
 
 record: $(VENV)/.dev  ## write data/results/ from runs/demo and runs/real, then the front page
 	@if [ -f runs/demo/results.json ]; then $(BIN)/resume-contrastive demo --out runs/demo > runs/demo/printed.txt 2> /dev/null; \
 	  $(BIN)/python scripts/record_run.py runs/demo data/results/demo.json --printed runs/demo/printed.txt; fi
 	@if [ -f runs/real/results.json ]; then $(BIN)/python scripts/record_run.py runs/real data/results/real.json; fi
 	@$(BIN)/python scripts/write_readme.py
+
+records: $(VENV)/.dev  ## write the records of the data chapters from the real data (half an hour on 2 cores)
+	@test -n "$${RESUME_CONTRASTIVE_DATA:-}" || { echo "make: set RESUME_CONTRASTIVE_DATA, see data/README.md"; exit 1; }
+	@for name in reading scrubber pairs augmentation splits; do echo "== $$name"; $(BIN)/python scripts/record_$$name.py; done
+	@for name in reading fuzz_readers; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py --out data/results/$$name.json; done
+	@echo "== prepare"; $(BIN)/python benchmarks/prepare.py --real --threads 1 --out data/results/prepare.json
 
 test: $(VENV)/.dev  ## every check, in the order of the list in CONTRIBUTING.md
 	@echo "== 1/6 export and clean leave the tree unchanged"
