@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .augmentation import own_skills_pairs
-from .dataset import Dataset
 from resume_contrastive.documents import (
     Document,
     ReadError,
@@ -28,6 +27,7 @@ from resume_contrastive.documents import (
 from .metrics import auc, ndcg_at_k
 
 if TYPE_CHECKING:
+    from resume_contrastive.dataset import Dataset
     import pandas as pd
 
 # %% auto #0
