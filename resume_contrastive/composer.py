@@ -21,7 +21,7 @@ from .documents import Document
 from .pairs import normalise_title
 
 # %% auto #0
-__all__ = ['seeded', 'Profile', 'read_profiles', 'occupations', 'profiles_for', 'compose_job']
+__all__ = ['seeded', 'Profile', 'onet_rows', 'read_profiles', 'occupations', 'profiles_for', 'compose_job']
 
 # %% ../nbs/01c_composer.ipynb #92e5d60f
 def seeded(
@@ -47,9 +47,13 @@ class Profile:
 _CODE = "O*NET-SOC Code"
 
 
-def _rows(folder: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
+def onet_rows(
+    folder: str | Path,  # of the tables
+    name: str,  # of a table, 'tasks.csv'
+    columns: Sequence[str],  # that it must have
+) -> list[dict[str, str]]:  # `ValueError` for a missing table or column
     "Rows of one of O*NET's tables"
-    path = folder / name
+    path = Path(folder) / name
     if not path.is_file():
         raise ValueError(f"{folder} holds no {name}: name a folder with O*NET's tables as CSV.")
     with path.open(encoding="utf-8-sig", newline="") as f:
@@ -75,13 +79,13 @@ def read_profiles(
 ) -> list[Profile]:  # in the order of occupations.csv; `ValueError` for a missing table or column
     "Read occupation profiles in O*NET's layout"
     folder = Path(folder)
-    alt = _grouped(_rows(folder, "alternate_titles.csv", (_CODE, "Alternate Title")),
+    alt = _grouped(onet_rows(folder, "alternate_titles.csv", (_CODE, "Alternate Title")),
                    "Alternate Title")
-    rows = _rows(folder, "tasks.csv", (_CODE, "Task", "Task Type"))
+    rows = onet_rows(folder, "tasks.csv", (_CODE, "Task", "Task Type"))
     tasks = _grouped(rows, "Task", "Task Type", "Core")
-    tech = _grouped(_rows(folder, "technology_skills.csv", (_CODE, "Example", "Hot Technology")),
+    tech = _grouped(onet_rows(folder, "technology_skills.csv", (_CODE, "Example", "Hot Technology")),
                     "Example", "Hot Technology", "Y")
-    known = _rows(folder, "occupations.csv", (_CODE, "Title", "Description"))
+    known = onet_rows(folder, "occupations.csv", (_CODE, "Title", "Description"))
     codes, titles = {r[_CODE] for r in known}, {r["Title"] for r in known}
     newer = {r["Title"]: r for r in rows if r.get("Title") and r["Title"] not in titles
              and r[_CODE] not in codes}

@@ -5,7 +5,6 @@
 # %% ../nbs/01b_counterfactuals.ipynb #b3b6814c
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections import Counter, defaultdict
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .composer import seeded
 from .documents import Document
 from .lexicon import Lexicon, default_lexicon
 from .pairs import PAIR_COLUMNS, graded_label
@@ -23,6 +23,7 @@ from resume_contrastive.requirements import (
     REQUIRED,
     Evidence,
     Requirement,
+    best_mentions,
     education_level,
     evidence_of,
     requirements_of,
@@ -85,14 +86,9 @@ class FitReader:
         key = resume.title, *resume.sections.items()
         if key not in self._read:
             found = evidence_of(resume, self.lexicon)
-            rank = {"shown": 0, "negated": 1, "weak": 2}
-            best: dict[str, Evidence] = {}
-            for e in found:
-                if e.skill not in best or rank[e.state] < rank[best[e.skill].state]:
-                    best[e.skill] = e
             studied = resume.sections.get("education") or resume.text
-            self._read[key] = (found, skill_credits(best, self.lexicon), years_shown(resume),
-                               education_level(studied))
+            self._read[key] = (found, skill_credits(best_mentions(found), self.lexicon),
+                               years_shown(resume), education_level(studied))
         return self._read[key]
 
     def job(
@@ -233,8 +229,7 @@ def make_triple(
     seed: int = 0,  # another seed takes other requirements
 ) -> Triple:  # `Impossible` gives the reason
     "Take out support of some requirements, and as many words of no requirement"
-    raw = hashlib.blake2b(f"{seed}\x1f{resume.id}\x1f{job.id}".encode(), digest_size=8).digest()
-    rng, before = random.Random(int.from_bytes(raw, "big")), reader(resume, job)
+    rng, before = seeded(seed, resume.id, job.id), reader(resume, job)
     mentions, earned, *_ = reader.resume(resume)
     asked = reader.job(job)[0]
     supports = {r.skill: {r.skill, *(s for s, i in reader.lexicon.implied.items()
@@ -250,6 +245,7 @@ def make_triple(
                                 titled, most, share * resume.n_words, rng)
     every = set().union(*supports.values())
     free = [n for n, p in enumerate(pieces) if not p.fixed and not every & set(holds[n])]
+
     def copy(name: str, drop: set[int]) -> Document:
         return replace(resume, id=f"{resume.id}~{name}{number}",
                        source=f"counterfactual:{resume.id}",
@@ -380,9 +376,7 @@ def own_requirements_pairs(
     chosen = sorted(np.random.default_rng(seed).permutation(len(usable))[:limit].tolist())
     queries, bodies, rows = [], [], []
     for job, found in (usable[n] for n in chosen):
-        raw = hashlib.blake2b(f"{seed}\x1f{job.id}".encode(), digest_size=8).digest()
-        rng, seen, body = random.Random(int.from_bytes(raw, "big")), set(), job.without(
-            "requirements")
+        rng, seen, body = seeded(seed, job.id), set(), job.without("requirements")
         for draw in range(draws):
             size = rng.randint(low, min(high, len(found)))
             picked = tuple(sorted(rng.sample(range(len(found)), size)))

@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     "How a data set is made; checks itself"
-
     pairs: PairConfig = field(default_factory=PairConfig)
     splits: SplitConfig = field(default_factory=SplitConfig)
     draws: int = 3  # own-skills queries made from each resume
@@ -148,7 +147,6 @@ TRAINED_KINDS = (*ROLE_KINDS, "own-skills")  # what the pipeline trains on
 @dataclass
 class Dataset:
     "A prepared data set: documents by id, pairs with their split, and the manifest"
-
     resumes: dict[str, Document]
     jobs: dict[str, Document]
     pairs: Any  # DataFrame: PAIR_COLUMNS and split
@@ -198,7 +196,6 @@ def read_dataset(
     folder: str | Path,  # a folder that `prepare` wrote
 ) -> Dataset:  # `ReadError` when a part is missing
     "Load a prepared data set"
-
     folder = Path(folder)
     if not (folder / "manifest.json").exists():
         raise ReadError(f"{folder} holds no data set: run resume-contrastive prepare first.")
@@ -343,7 +340,6 @@ def synthetic_jobs(resumes: list[Document], pairs: Any, profiles: list, config: 
 def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, config: DataConfig,
                    similarity: Callable, occupations: Occupations | None) -> tuple[Any, dict]:
     "A certain negative for each training pair, as pairs with label 0, and the affinities"
-
     least = config.pairs.min_role if occupations is None else config.pairs.min_match
     match = match_roles(resumes, jobs, similarity, occupations)
     names, matrix = category_affinity(resumes, match.role, min_role=least, occupations=occupations)
@@ -404,7 +400,6 @@ def own_skills(resumes: list[Document], splits: Any, registry: Any, config: Data
 def own_requirements(jobs: list[Document], splits: Any, registry: Any, config: DataConfig,
                      ) -> tuple[list[Document], list[Document], Any, list]:
     "Lines of requirements, the rest of their adverts, the pairs, and what was dropped as a leak"
-
     queries, bodies, rows = own_requirements_pairs(
         jobs, limit=config.own_requirements, draws=config.draws, seed=config.seed)
     bodies, rows, gone = without_leaks(bodies, rows, registry, "job_id")

@@ -5,7 +5,6 @@
 # %% ../nbs/00h_occupations.ipynb #79efcdfc
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .composer import onet_rows
 from .pairs import normalise_title
 
 # %% auto #0
@@ -149,17 +149,9 @@ def read_occupations(
     folder: str | Path,  # it holds alternate_titles.csv in O*NET's layout
 ) -> Occupations:  # `ValueError` for a missing file or column
     "Read O*NET's titles"
-    path = Path(folder) / "alternate_titles.csv"
     columns = ("O*NET-SOC Code", "Title", "Alternate Title")
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no alternate_titles.csv: name a folder with O*NET's "
-                         "tables as CSV.")
-    with path.open(encoding="utf-8-sig", newline="") as f:
-        reader = csv.DictReader(f)
-        missing = [c for c in columns if c not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(f"{path} has no column {missing[0]!r}.")
-        return Occupations(tuple(row[c] for c in columns) for row in reader)
+    rows = onet_rows(folder, "alternate_titles.csv", columns)
+    return Occupations(tuple(row[c] for c in columns) for row in rows)
 
 # %% ../nbs/00h_occupations.ipynb #35d1ced0
 LEVELS: dict[str, tuple[Callable[[str], str], float]] = {  # the part of a code, and its worth

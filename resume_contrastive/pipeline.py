@@ -208,8 +208,11 @@ def _prepare(
                 "pairs": facts["counts"]["pairs"], "data_hash": data_hash}
 
     if dry_run:
-        build(client := client_for(self.config.data, answers, kind=DryRun))
-        return asdict(client.bill()) if client else {}
+        client = client_for(self.config.data, answers, kind=DryRun)
+        if client is None:  # no task is named: nothing would be asked
+            return {}
+        build(client)
+        return asdict(client.bill())
     self.__dict__.pop("data", None)
     self._fields.clear()
     return self.stage("prepare", key, work, outputs=outputs)

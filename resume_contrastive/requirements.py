@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,8 +18,8 @@ from .lexicon import Lexicon, default_lexicon, is_list_gap, lower
 
 # %% auto #0
 __all__ = ['IMPLIED_CREDIT', 'REQUIRED', 'PREFERRED', 'REFERENCE', 'EDUCATION', 'sentence_spans', 'Evidence', 'evidence_of',
-           'skills_shown', 'skill_credits', 'Requirement', 'requirements_of', 'years_required', 'date_ranges',
-           'years_shown', 'education_level', 'Coverage', 'coverage', 'coverage_matrix']
+           'best_mentions', 'skills_shown', 'skill_credits', 'Requirement', 'requirements_of', 'years_required',
+           'date_ranges', 'years_shown', 'education_level', 'Coverage', 'coverage', 'coverage_matrix']
 
 # %% ../nbs/00c_requirements.ipynb #faa19970
 _BREAK = re.compile(r"(?<=[.!?;])\s+(?=[A-Z0-9\"'(•-])|\n\s*\n\s*|\n(?=[^a-z\s])|"
@@ -137,16 +138,23 @@ IMPLIED_CREDIT = 0.5
 _RANK = {"shown": 0, "negated": 1, "weak": 2}
 
 
+def best_mentions(
+    mentions: Iterable[Evidence],  # from `evidence_of`
+) -> dict[str, Evidence]:  # skill -> its best mention, the first among equals
+    "The best evidence of each skill"
+    best: dict[str, Evidence] = {}
+    for e in mentions:
+        if e.skill not in best or _RANK[e.state] < _RANK[best[e.skill].state]:
+            best[e.skill] = e
+    return best
+
+
 def skills_shown(
     resume: Document,  # a resume
     lexicon: Lexicon | None = None,  # None: the package's own
 ) -> dict[str, Evidence]:  # skill -> its best mention; look at `.state`
     "The skills that a resume names, each with its best evidence"
-    best: dict[str, Evidence] = {}
-    for e in evidence_of(resume, lexicon):
-        if e.skill not in best or _RANK[e.state] < _RANK[best[e.skill].state]:
-            best[e.skill] = e
-    return best
+    return best_mentions(evidence_of(resume, lexicon))
 
 
 def skill_credits(

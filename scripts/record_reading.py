@@ -15,6 +15,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from random import Random
 
+from intervals import wilson
+
 from resume_contrastive.cleaning import repair_text
 from resume_contrastive.sections import FIRST, KINDS, SECTIONS, section_blocks
 from resume_contrastive.store import hash_file, machine, versions, write_json
@@ -24,14 +26,6 @@ FILES = {"resume": ("kaggle/Resume.csv", "Resume_str"),
          "job": ("kaggle/training_data.csv", "job_description")}
 SEED = 20260  # of the documents that were read by eye, and of the flattened ones
 MOST = 8  # sections counted apart in the histogram
-
-
-def wilson(k: int, n: int) -> list[float]:
-    """The share and its 95 % interval."""
-    z, p = 1.96, k / n
-    mid, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    low, high = (mid - half) / (1 + z * z / n), (mid + half) / (1 + z * z / n)
-    return [round(x, 4) for x in (p, max(0.0, low), min(1.0, high))]
 
 
 def words(lines: tuple[str, ...]) -> int:

@@ -18,6 +18,7 @@ from random import Random
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+from intervals import wilson  # noqa: E402
 from make_sample import choose_documents, make_jobs, make_resumes  # noqa: E402
 from sample_text import load_roles  # noqa: E402
 
@@ -65,16 +66,6 @@ NEGATIVES = {
     "standards": "ISO 9001:2015, IEEE 802.11, IFRS 15, section 501(c)(3), 21 CFR Part 11, WCAG 2.1",
     "company_address": "Opened the shop at 100 Market Street and moved the depot to 8 Harbour Road",
 }
-
-
-def wilson(k: int, n: int) -> list[float]:
-    """The share and its 95 % interval."""
-    if not n:
-        return [0.0, 0.0, 1.0]
-    z, p = 1.96, k / n
-    mid, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    low, high = (mid - half) / (1 + z * z / n), (mid + half) / (1 + z * z / n)
-    return [round(x, 4) for x in (p, max(0.0, low), min(1.0, high))]
 
 
 class Tally:
