@@ -83,8 +83,8 @@ def read_profiles(
                    "Alternate Title")
     rows = onet_rows(folder, "tasks.csv", (_CODE, "Task", "Task Type"))
     tasks = _grouped(rows, "Task", "Task Type", "Core")
-    tech = _grouped(onet_rows(folder, "technology_skills.csv", (_CODE, "Example", "Hot Technology")),
-                    "Example", "Hot Technology", "Y")
+    tools = onet_rows(folder, "technology_skills.csv", (_CODE, "Example", "Hot Technology"))
+    tech = _grouped(tools, "Example", "Hot Technology", "Y")
     known = onet_rows(folder, "occupations.csv", (_CODE, "Title", "Description"))
     codes, titles = {r[_CODE] for r in known}, {r["Title"] for r in known}
     newer = {r["Title"]: r for r in rows if r.get("Title") and r["Title"] not in titles
