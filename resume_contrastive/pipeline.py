@@ -54,7 +54,8 @@ from resume_contrastive.store import (
     Run, atomic_path, code_hash, config_from, finished, hash_file, hash_value, machine,
     read_json, versions, write_json, write_text,
 )
-from .training import Source, TrainConfig, make_source, train
+from .sources import Source, make_source
+from .training import TrainConfig, train
 from .windows import Embedder, FieldBatch
 
 # %% auto #0

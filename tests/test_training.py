@@ -19,16 +19,8 @@ from safetensors.numpy import load_file
 from resume_contrastive.dataset import Dataset
 from resume_contrastive.documents import Document
 from resume_contrastive.encoder import DualEncoder, EncoderConfig
-from resume_contrastive.training import (
-    Source,
-    TrainConfig,
-    TrainingError,
-    make_source,
-    rate,
-    source_loss,
-    train,
-    unique_batches,
-)
+from resume_contrastive.sources import Source, make_source, unique_batches
+from resume_contrastive.training import Objective, TrainConfig, TrainingError, rate, train
 from resume_contrastive.windows import FieldBatch
 
 EPOCHS = 8
@@ -96,6 +88,10 @@ def toy_run(folder, pause=0.0, key=None, progress=None, validate=accuracy, **cha
     return train(
         model, sources, config, folder, validate=slow, select="mrr", key=key, progress=progress
     ), model
+
+
+def loss_of(model, batch, **options):
+    return Objective(TrainConfig(**{"temperature": 0.1, **options}))(model, batch)
 
 
 def weights(model):
@@ -286,19 +282,19 @@ def test_an_absent_hard_negative_has_no_gradient_and_no_effect():
     source.resumes.vectors.requires_grad_(True)
     model = DualEncoder(16, EncoderConfig(dim=0))
     batch = source.batch([0, 1])
-    fields, absent = batch["hard_resumes"]
+    fields, absent, _ = batch["hard_resumes"]
     assert absent.tolist() == [[False, True], [False, True]]
     fields.vectors.retain_grad()
-    loss = source_loss(model, batch, 0.1)
+    loss = loss_of(model, batch)
     loss.backward()
     grad = fields.vectors.grad[:, 0].norm(dim=1)
     assert (grad[[0, 2]] > 0).all() and (grad[[1, 3]] == 0).all()
     plain = toy(8, pairs=source.pairs, hard_resumes=hard[:, :1])
-    assert source_loss(model, plain.batch([0, 1]), 0.1).item() == pytest.approx(
+    assert loss_of(model, plain.batch([0, 1])).item() == pytest.approx(
         loss.item(), abs=1e-6
     )
     without = toy(8, pairs=source.pairs)
-    assert source_loss(model, without.batch([0, 1]), 0.1).item() < loss.item()
+    assert loss_of(model, without.batch([0, 1])).item() < loss.item()
 
 
 def test_the_loss_with_hard_negatives_both_ways_by_hand():
@@ -317,7 +313,7 @@ def test_the_loss_with_hard_negatives_both_ways_by_hand():
         torch.logsumexp(s[[0, 1], 1], 0) - s[1, 1],
     ]
     want = (sum(there) / 2 + sum(back) / 2) / 2
-    assert source_loss(model, source.batch([0, 1]), 0.1).item() == pytest.approx(
+    assert loss_of(model, source.batch([0, 1])).item() == pytest.approx(
         want.item(), rel=1e-4
     )
 
@@ -338,9 +334,9 @@ def test_confidence_weighs_the_pairs():
     s = sure.resumes.vectors[:, 0] @ sure.jobs.vectors[:, 0].T / 0.1
     want = (s[0].logsumexp(0) + s[:, 0].logsumexp(0)) / 2 - s[0, 0]
     rows = list(range(6))
-    assert source_loss(model, first.batch(rows), 0.1).item() == pytest.approx(want.item(), rel=1e-4)
-    assert source_loss(model, sure.batch(rows), 0.1).item() == pytest.approx(
-        source_loss(model, toy(6).batch(rows), 0.1).item(), rel=1e-5
+    assert loss_of(model, first.batch(rows)).item() == pytest.approx(want.item(), rel=1e-4)
+    assert loss_of(model, sure.batch(rows)).item() == pytest.approx(
+        loss_of(model, toy(6).batch(rows)).item(), rel=1e-5
     )
 
 
