@@ -96,6 +96,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'resume_contrastive/blend.py')},
             'resume_contrastive.checkpoints': { 'resume_contrastive.checkpoints.TrainingError': ( 'checkpoints.html#trainingerror',
                                                                                                   'resume_contrastive/checkpoints.py'),
+                                                'resume_contrastive.checkpoints.is_whole': ( 'checkpoints.html#is_whole',
+                                                                                             'resume_contrastive/checkpoints.py'),
                                                 'resume_contrastive.checkpoints.load_checkpoint': ( 'checkpoints.html#load_checkpoint',
                                                                                                     'resume_contrastive/checkpoints.py'),
                                                 'resume_contrastive.checkpoints.load_module': ( 'checkpoints.html#load_module',

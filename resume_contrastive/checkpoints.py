@@ -21,7 +21,8 @@ from .store import atomic_path
 log = logging.getLogger(__name__)
 
 # %% auto #0
-__all__ = ['log', 'TrainingError', 'save_tensors', 'module_tensors', 'load_module', 'save_checkpoint', 'load_checkpoint']
+__all__ = ['log', 'TrainingError', 'save_tensors', 'module_tensors', 'load_module', 'save_checkpoint', 'is_whole',
+           'load_checkpoint']
 
 # %% ../nbs/06a_checkpoints.ipynb #f9d7b1bf
 class TrainingError(RuntimeError):
@@ -62,7 +63,7 @@ def load_module(
     module.load_state_dict({k[len(prefix):]: torch.from_numpy(v) for k, v in tensors.items()
                             if k.startswith(prefix)})
 
-# %% ../nbs/06a_checkpoints.ipynb #5be0348e
+# %% ../nbs/06a_checkpoints.ipynb #8aeb96c8
 def save_checkpoint(
     folder: str | Path,  # of checkpoints
     modules: dict[str, nn.Module],  # by name: 'model', 'average'
@@ -81,6 +82,16 @@ def save_checkpoint(
     save_tensors(folder / f"epoch-{number:03d}{inside}.safetensors", tensors, state)
     for old in sorted(folder.glob("epoch-*.safetensors"))[:-2]:
         old.unlink()
+
+
+def is_whole(
+    path: str | Path,  # a safetensors file, or a name that isn't there
+) -> bool:
+    "Whether a file is there and can be read to its end"
+    try:
+        return bool(load_file(path))
+    except (OSError, SafetensorError):
+        return False
 
 
 def load_checkpoint(

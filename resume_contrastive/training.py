@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from resume_contrastive.checkpoints import (
     TrainingError,
+    is_whole,
     load_checkpoint,
     load_module,
     module_tensors,
@@ -312,7 +313,7 @@ def _epoch(loop: Loop, state: dict[str, Any], points: Path) -> dict[str, float]:
                 and step + 1 < loop.steps and loop.accelerator.is_main_process:
             save_checkpoint(points, loop.modules, loop.optimizer, state)
     return {"loss": state["loss"] / loop.steps, "grad_norm": state["norm"] / loop.steps,
-            "temperature": float(loop.objective.temperature)}
+            "temperature": float(torch.as_tensor(loop.objective.temperature).detach())}
 
 
 def train(
@@ -342,7 +343,7 @@ def train(
     key = hash_value([settings, asdict(model.config), str(shapes), key])
     main, best_file = loop.accelerator.is_main_process, points / "best.safetensors"
     state = None
-    if best_file.exists():
+    if is_whole(best_file):
         state = load_checkpoint(points, key, loop.modules, loop.optimizer)
     continued = state is not None
     loop.accelerator.wait_for_everyone()
