@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,17 +24,14 @@ from resume_contrastive.documents import (
     read_file,
     read_table,
 )
-from .metrics import auc, ndcg_at_k
 
 if TYPE_CHECKING:
-    from resume_contrastive.dataset import Dataset
     import pandas as pd
 
 # %% auto #0
 __all__ = ['Scorer', 'ROLE', 'FIT', 'TO_JOBS', 'TO_RESUMES', 'random_scorer', 'prior_scorer', 'tfidf_scorer', 'bm25_scorer',
-           'Benchmark', 'by_query', 'pairs_benchmark', 'labels_benchmark', 'own_skills_benchmark', 'split_benchmarks',
-           'make_validation', 'read_labels', 'triples_benchmark', 'Rankings', 'read_rankings', 'rankings_benchmarks',
-           'constant_prior']
+           'Benchmark', 'by_query', 'pairs_benchmark', 'labels_benchmark', 'own_skills_benchmark', 'read_labels',
+           'triples_benchmark', 'Rankings', 'read_rankings', 'rankings_benchmarks', 'constant_prior']
 
 # %% ../nbs/07b_benchmarks.ipynb #e3ccca60
 Scorer = Callable[[list[Document], list[Document]], np.ndarray]  # -> (n_resumes, n_jobs)
@@ -260,43 +257,6 @@ def own_skills_benchmark(
     return Benchmark(name=name, aspect=FIT, resumes=bodies, jobs=queries, gains=gains,
                      job_clusters=[q.source for q in queries],
                      note="own skills list against the text of the same category's resumes")
-
-# %% ../nbs/07b_benchmarks.ipynb #6a65eb0d
-def split_benchmarks(
-    data: Dataset,
-    split: str,  # 'validation' or 'test'
-) -> tuple[Benchmark, Benchmark]:  # role, fit; `ValueError` when the split holds no pair
-    "The role and the own-skills benchmark of a split"
-    table = data.pairs[(data.pairs.kind == "role") & (data.pairs.split == split)]
-    if not len(table):
-        raise ValueError(f"the {split} split holds no pair of a resume and a job: give more data, "
-                         "or lower min_role")
-    role = pairs_benchmark(data.side("resume", split), data.side("job", split), table,
-                           name="role pairs")
-    return role, own_skills_benchmark(data.side("resume", split))
-
-# %% ../nbs/07b_benchmarks.ipynb #d6e8866a
-def make_validation(
-    data: Dataset,
-    fields: Callable[[list[Document]], Any],  # documents -> field vectors
-) -> Callable[[Any], dict[str, float]]:  # the function that `train` wants
-    "Figures of a model on the validation split: role, fit, and their mean 'select'"
-    role, own = split_benchmarks(data, "validation")
-    batches = [fields(list(b)) for b in (role.resumes, role.jobs, own.resumes, own.jobs)]
-
-    def validate(model: Callable[[Any, str], Any]) -> dict[str, float]:
-        r, j, body, query = (model(b, k).numpy() for b, k in
-                             zip(batches, ("resume", "job") * 2, strict=True))
-        s, t = r @ j.T, query @ body.T
-        row = {"role_resume_to_job": np.nanmean(ndcg_at_k(s, role.gains)),
-               "role_job_to_resume": np.nanmean(ndcg_at_k(s.T, role.gains.T)),
-               "fit_ndcg": np.nanmean(ndcg_at_k(t, own.gains.T)),
-               "fit_auc": np.nanmean(auc(t, own.gains.T))}
-        row["role"] = (row["role_resume_to_job"] + row["role_job_to_resume"]) / 2
-        row["select"] = (row["role"] + row["fit_ndcg"]) / 2
-        return {k: float(v) for k, v in row.items()}
-
-    return validate
 
 # %% ../nbs/07b_benchmarks.ipynb #effb83d6
 def read_labels(

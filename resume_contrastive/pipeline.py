@@ -20,11 +20,9 @@ from resume_contrastive.benchmarks import (
     Benchmark,
     bm25_scorer,
     labels_benchmark,
-    make_validation,
     prior_scorer,
     random_scorer,
     read_labels,
-    split_benchmarks,
     tfidf_scorer,
 )
 from .comparison import DecisionRule, compare, learn_blend, write_page
@@ -56,6 +54,7 @@ from resume_contrastive.store import (
 )
 from .sources import Source, make_source
 from .training import TrainConfig, train
+from .validation import make_validation, split_benchmarks
 from .windows import Embedder, FieldBatch
 
 # %% auto #0

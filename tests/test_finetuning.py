@@ -212,7 +212,7 @@ def test_a_full_disk_is_one_sentence_and_costs_no_epoch(whole, backbone, tmp_pat
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
 
     try:
-        with pytest.raises(TrainingError, match="could not be written .* continues from the"):
+        with pytest.raises(TrainingError, match=r"could not be written .* continues from the"):
             run(backbone, tmp_path, progress=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
