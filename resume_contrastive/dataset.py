@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -44,13 +43,14 @@ from resume_contrastive.pairs import (
 )
 from .registry import TestRegistry, drop_leaks
 from .splits import SPLITS, SplitConfig, make_splits
+from .splits import base_id as base_id
 from .store import atomic_path, hash_file, hash_value, read_json, write_json
 
 # %% auto #0
 __all__ = ['ROLE_KINDS', 'TRAINED_KINDS', 'DataConfig', 'read_side', 'read_test_only', 'test_only_folders', 'Dataset',
            'is_derived', 'read_dataset', 'build_dataset', 'without_test_texts', 'uncapped', 'without_leaks',
            'augmented', 'synthetic_jobs', 'wrong_category', 'with_evidence', 'triples', 'own_skills',
-           'own_requirements', 'base_id', 'write_dataset']
+           'own_requirements', 'write_dataset']
 
 # %% ../nbs/02b_dataset.ipynb #f3c8c96d
 if TYPE_CHECKING:
@@ -409,18 +409,6 @@ def own_requirements(jobs: list[Document], splits: Any, registry: Any, config: D
     kept = set(rows.job_id)
     return (queries, [b for b in bodies if b.id in kept],
             rows.assign(split=[splits.of("job", i) for i in rows.job_id]), gone + more)
-
-# %% ../nbs/02b_dataset.ipynb #c1da109d
-_MADE = re.compile(r"(?:~(?:(?:eda|cf|same)\d+|paraphrase)|-without:[\w,]+)+$")
-_QUERY = re.compile(r"(?:skills|requirements)-of:(.+):\d+", re.S)
-
-
-def base_id(
-    id: str,  # of any document
-) -> str:  # of the document it was made from
-    "The group of a document: its own id, or that of its origin"
-    query = _QUERY.fullmatch(id)
-    return query[1] if query else _MADE.sub("", id)
 
 # %% ../nbs/02b_dataset.ipynb #c2d49c20
 def write_dataset(
