@@ -35,6 +35,7 @@ from .generation import VERSIONS, hypothetical_resumes, paraphrased, written_job
 from resume_contrastive.pairs import (
     PAIR_COLUMNS,
     PairConfig,
+    RoleMatch,
     category_affinity,
     lexical_similarity,
     make_pairs,
@@ -228,13 +229,15 @@ def build_dataset(
     resumes, jobs, facts = without_test_texts(resumes, jobs, test_only)
     registry = facts["registry"]
     splits = make_splits(resumes, jobs, config=config.splits)
-    parts, facts["pairing"], reader = [], {}, FitReader()
+    parts, facts["pairing"], matches, reader = [], {}, {}, FitReader()
     for name in SPLITS:
-        caps = config.pairs if name == "train" else uncapped(config.pairs)
+        sides = [[d for d in side if splits.of(kind, d.id) == name]
+                 for kind, side in (("resume", resumes), ("job", jobs))]
+        matches[name] = match_roles(*sides, similarity, occupations,
+                                    least=config.pairs.least(occupations))
         part, facts["pairing"][name] = make_pairs(
-            [d for d in resumes if splits.of("resume", d.id) == name],
-            [d for d in jobs if splits.of("job", d.id) == name], similarity=similarity,
-            config=caps, occupations=occupations, fit=lambda r, j: reader(r, j).fit)
+            *sides, match=matches[name], occupations=occupations, fit=lambda r, j: reader(r, j).fit,
+            config=config.pairs if name == "train" else uncapped(config.pairs))
         parts.append(part.assign(split=name))
     learners = [d for d in resumes if splits.of("resume", d.id) == "train"]
     synthetic, extra = synthetic_jobs(learners, parts[0], profiles, config,
@@ -243,7 +246,7 @@ def build_dataset(
     queries, bodies, own, gone = own_skills(resumes, splits, registry, config)
     wrong, facts["affinity"] = wrong_category(
         learners, [d for d in jobs if splits.of("job", d.id) == "train"], parts[0], config,
-        similarity, occupations)
+        matches["train"], occupations)
     pairs = pd.concat([p for p in (*parts, extra.assign(split="train"), own, wrong) if len(p)],
                       ignore_index=True)
     copies, extra, more = without_leaks(
@@ -338,20 +341,20 @@ def synthetic_jobs(resumes: list[Document], pairs: Any, profiles: list, config: 
 
 # %% ../nbs/02b_dataset.ipynb #670005b5
 def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, config: DataConfig,
-                   similarity: Callable, occupations: Occupations | None) -> tuple[Any, dict]:
+                   match: RoleMatch, occupations: Occupations | None) -> tuple[Any, dict]:
     "A certain negative for each training pair, as pairs with label 0, and the affinities"
-    least = config.pairs.min_role if occupations is None else config.pairs.min_match
-    match = match_roles(resumes, jobs, similarity, occupations)
-    names, matrix = category_affinity(resumes, match.role, min_role=least, occupations=occupations)
+    names, matrix = category_affinity(resumes, match.matrix(), min_role=match.least,
+                                      occupations=occupations)
     near, category = config.pairs.near_category, {d.id: d.category for d in resumes}
     paired = {*pairs.resume_id}  # training holds their vectors already
     found = wrong_category_negatives(pairs, [d for d in resumes if d.id in paired],
                                      (names, matrix), near=near, seed=config.seed)
     place = [{d.id: n for n, d in enumerate(side)} for side in (resumes, jobs)]
+    found = found.drop_duplicates()
+    alike = match.cells(found.resume_id.map(place[0]), found.job_id.map(place[1]))[0]
     rows = [(r, j, "wrong-category", 0.0, 0.0, np.nan, 1 - near,
              f"{category[r]} is far from every category of the job")
-            for r, j in found.drop_duplicates().itertuples(index=False)
-            if match.role[place[0][r], place[1][j]] < least / 2]  # its own title is far as well
+            for r, j in found[alike < match.least / 2].itertuples(index=False)]  # of a far title, too
     known = [[round(float(x), 4) if np.isfinite(x) else None for x in row] for row in matrix]
     return (pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).assign(split="train"),
             {"categories": names, "matrix": known})

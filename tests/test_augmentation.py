@@ -184,7 +184,8 @@ def test_own_skills_of_the_document_are_protected():
 
 
 WRAPPED = {  # a name or a number that runs over the end of a line, and the gap that must stay
-    "a skill": ("built and kept various models of machine", "learning for some customers of the firm"),
+    "a skill": ("built and kept various models of machine",
+                "learning for some customers of the firm"),
     "an indented skill": ("built and kept various models of machine",
                           "      learning for some customers of the firm"),
     "an employer": ("handled the daily mail of some customers at the Bank",
