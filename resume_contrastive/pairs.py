@@ -120,6 +120,12 @@ UNKNOWN_COST = 0.1  # what a pair without a known occupation loses: judged by ha
 _CELLS = 2**23  # of a block
 
 
+def _places(items: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    "Where each item stands among the known ones; -1 where it does not"
+    place = {x: i for i, x in enumerate(known)}
+    return np.array([place.get(x, -1) for x in items], int)
+
+
 class _Titles:
     "Role by title and occupation, of each title with each: a block of rows at a time"
 
@@ -127,12 +133,10 @@ class _Titles:
                  similarity: Similarity, occupations: Occupations | None):
         sides = [[d.title for d in side] for side in (resumes, jobs)]
         raw = [sorted(set(side)) for side in sides]
-        self.place = [np.array([{t: i for i, t in enumerate(r)}[t] for t in side], int)
-                      for r, side in zip(raw, sides, strict=True)]
+        self.place = list(map(_places, sides, raw))
         short = [[normalise_title(t) for t in r] for r in raw]
         names = [sorted({*s} - {""}) for s in short]  # equal titles are compared once
-        self.name = [np.array([{t: i for i, t in enumerate(n)}.get(t, -1) for t in s], int)
-                     for n, s in zip(names, short, strict=True)]
+        self.name = list(map(_places, short, names))
         self.shape = len(raw[0]), len(raw[1])
         self.similarity = similarity(*names) if names[0] and names[1] else None
         self.found = occupations and tuple([occupations.find(t) for t in r] for r in raw)

@@ -188,7 +188,8 @@ def test_a_skill_goes_with_whatever_implies_it():
     [
         (resume(skills="Welding"), "nothing that the job asks is shown"),
         (resume(title="Python", summary="Much else here."), "shown in the title"),
-        (resume(summary="Python since 2015."), "shown beside a date or a degree"),
+        (resume(summary="Python since 2015."), "shown beside a date, a degree, an employer"),
+        (resume(experience="Python Shop\nSold all of it."), "an employer or a title"),
         (resume(skills="Python, SQL"), "shown in too large a part of the resume"),
     ],
 )
