@@ -37,6 +37,8 @@ PARTS = (  # part, module, function; one that is absent is left out
     ("pairs", "dataset", "make_pairs"), ("coverage", "requirements", "coverage_matrix"),
     ("title encoder", "windows", "Embedder.embed"), ("own skills", "augmentation",
                                                      "own_skills_pairs"),
+    ("roles", "dataset", "match_roles"), ("fit and evidence", "dataset", "with_evidence"),
+    ("triples", "dataset", "triples"), ("own requirements", "dataset", "own_requirements"),
     ("EDA", "dataset", "augmented"), ("composed jobs", "dataset", "synthetic_jobs"),
     ("writing", "pipeline", "write_dataset"),
 )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from .composer import Profile as Profile
 from .composer import compose_job as compose_job
-from .composer import profiles_for as profiles_for
 from .composer import read_profiles as read_profiles
 from .composer import seeded
 from .documents import Document
@@ -23,8 +22,9 @@ from .pairs import PAIR_COLUMNS
 from .requirements import education_level, evidence_of, years_shown
 
 # %% auto #0
-__all__ = ['SYNONYMS', 'FREE_TEXT', 'Place', 'OPERATIONS', 'HYRE', 'protected_tokens', 'title_groups', 'wordnet_groups',
-           'synonym_table', 'edit_line', 'keep_facts', 'eda', 'skill_phrases', 'own_skills_pairs', 'append_hyre']
+__all__ = ['SYNONYMS', 'FREE_TEXT', 'Place', 'OPERATIONS', 'HYRE', 'protected_tokens', 'protected_lines', 'title_groups',
+           'wordnet_groups', 'synonym_table', 'edit_line', 'keep_facts', 'eda', 'skill_phrases', 'own_skills_pairs',
+           'append_hyre']
 
 # %% ../nbs/01_augmentation.ipynb #e47458d6
 if TYPE_CHECKING:
@@ -108,19 +108,30 @@ def _own_words(skills: str) -> frozenset[str]:
 
 
 def protected_tokens(
-    line: str,  # a line of free text
+    text: str,  # a line of free text, or several
     skills: str = "",  # the document's skills section; its words are protected too
 ) -> tuple[list[str], list[bool]]:  # the tokens (cut at spaces), and which must stay
-    "Cut a line into tokens, and say which of them an edit may not touch"
-    spans = [m.span() for m in _TOKEN.finditer(line)]
-    tokens, own = [line[a:b] for a, b in spans], _own_words(skills)
-    named = [(a, b) for _, a, b in default_lexicon().find(line)]
+    "Cut a text into tokens, and say which of them an edit may not touch"
+    tokens, own = text.split(), _own_words(skills)
+    flat = " ".join(tokens)  # a name may be wrapped over the end of a line
+    spans = [m.span() for m in _TOKEN.finditer(flat)]
+    named = [(a, b) for _, a, b in default_lexicon().find(flat)]
     fixed = [bool(_FIXED.search(t)) or not own.isdisjoint(re.findall(r"[^\W_]+", t.lower()))
              or not re.search(r"[a-z]{2}", t) or any(x < b and a < y for x, y in named)
              for t, (a, b) in zip(tokens, spans, strict=True)]
     number = [False, *(bool(re.search(r"\d", t)) for t in tokens), False]
     inside = _inside_names(tokens)
     return tokens, [f or inside[i] or number[i] or number[i + 2] for i, f in enumerate(fixed)]
+
+
+def protected_lines(
+    lines: Sequence[str],  # of one section
+    skills: str = "",  # the document's skills section
+) -> list[list[bool]]:  # for each line, which of its tokens must stay
+    "What an edit may not touch in a line, also where a name or a number runs over its end"
+    whole = iter(protected_tokens("\n".join(lines), skills)[1])
+    alone = [protected_tokens(line, skills)[1] for line in lines]
+    return [[next(whole) or f for f in fixed] for fixed in alone]
 
 # %% ../nbs/01_augmentation.ipynb #6179e396
 def title_groups(
@@ -235,11 +246,13 @@ def edit_line(
     operations: Sequence[str] = tuple(OPERATIONS),  # names from `OPERATIONS`
     skills: str = "",  # the document's skills section, whose words are protected
     synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS,  # as `synonym_table` makes them
+    protected: Sequence[bool] | None = None,  # as `protected_lines` says; None: of the line alone
 ) -> str:  # the edited line; the same line when it is short, hedged, or holds nothing to edit
     "One of EDA's operations on one line, drawn at random"
     if len(line.strip()) < 30 or rate == 0 or _HEDGE.search(line) or _DATES.search(line):
         return line
-    tokens, fixed = protected_tokens(line, skills)
+    tokens = line.split()
+    fixed = protected_tokens(line, skills)[1] if protected is None else list(protected)
     places, n = _places(tokens, fixed, synonyms), max(1, int(rate * len(tokens)))
     for name in rng.sample(list(operations), len(operations)):
         new = OPERATIONS[name](list(tokens), fixed, places, n, rng)
@@ -309,16 +322,19 @@ def eda(
                          f"Known: {', '.join(OPERATIONS)}")
     rng, skills = seeded(seed, document.id, copy), document.sections.get("skills", "")
 
-    def edit(line: str) -> str:
-        return edit_line(line, rng, rate=rate, operations=operations, skills=skills,
-                         synonyms=synonyms)
+    def edit(line: str, protected: list[bool]) -> str:
+        return edit_line(line, rng, rate=rate, operations=operations, synonyms=synonyms,
+                         protected=protected)
 
     free = FREE_TEXT[document.kind]
     sections = {}
     for name, text in document.sections.items():
+        if name not in free:
+            sections[name] = text
+            continue
         lines = text.split("\n")
-        sections[name] = text if name not in free else keep_facts(
-            document.kind, name, lines, [edit(line) for line in lines])
+        new = map(edit, lines, protected_lines(lines, skills))
+        sections[name] = keep_facts(document.kind, name, lines, list(new))
     return replace(document, id=f"{document.id}~eda{copy}", sections=sections,
                    source=f"eda:{document.id}")
 

@@ -21,7 +21,7 @@ from .documents import Document
 from .pairs import normalise_title
 
 # %% auto #0
-__all__ = ['seeded', 'Profile', 'onet_rows', 'read_profiles', 'occupations', 'profiles_for', 'compose_job']
+__all__ = ['seeded', 'Profile', 'onet_rows', 'read_profiles', 'occupations', 'compose_job']
 
 # %% ../nbs/01c_composer.ipynb #92e5d60f
 def seeded(
@@ -195,15 +195,6 @@ def occupations(
         best = [n for n in np.argsort(-score, kind="stable")[:most] if score[n] > 1e-9]
         found[category] = [_in_order(profiles[n], said) for n in best]
     return found
-
-
-def profiles_for(
-    resumes: Sequence[Document],  # taken as one category, whatever they say
-    profiles: Sequence[Profile],  # to choose from
-) -> list[Profile]:  # best first; `occupations` chooses better, because it sees the others too
-    "Occupations of one category"
-    same = [replace(d, category="all") for d in resumes]
-    return occupations(same, profiles).get("all", [])
 
 # %% ../nbs/01c_composer.ipynb #5fdb7d85
 def compose_job(

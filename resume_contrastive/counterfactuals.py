@@ -126,6 +126,7 @@ class FitReader:
 # %% ../nbs/01b_counterfactuals.ipynb #8b37df33
 _MARK = re.compile(r"\s*[,;|•·▪●]\s*")
 _DATED = re.compile(r"\b(?:19|20)\d\d\b|['’]\d\d\b|\b(?:years?|yrs?|current|present)\b", re.I)
+_LISTS = ("skills", "certifications", "languages", "interests")  # there a short line is an item
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,8 @@ class Piece:
     end: int  # behind the last character
     gap: int  # behind the mark or space that follows
     words: int  # how many
-    fixed: bool  # holds a date, years or a degree: stays
+    kind: str  # 'item' of a list, 'name', other whole 'line', or 'part' of a line
+    fixed: bool  # holds a date, years, a degree, an employer or a title: stays
 
 
 def _items(text: str, a: int, b: int) -> list[tuple[int, int]]:
@@ -149,19 +151,35 @@ def _items(text: str, a: int, b: int) -> list[tuple[int, int]]:
     return items if len(items) >= 4 and sum(words) <= 5 * len(items) else [(a, b)]
 
 
+def _kind(text: str, a: int, b: int, alone: bool) -> str:
+    "What a sentence is, or an item where it isn't alone"
+    if not alone:
+        return "item"
+    before, after = text[:a].rstrip(" \t-•*–"), text[b:].lstrip(" \t")
+    if before[-1:].strip() or after[:1].strip():
+        return "part"
+    body = text[a:b].strip(" \t-•*–")
+    long = [w for w in re.findall(r"[^\W\d_]+", body) if len(w) > 3]
+    named = sum(w[0].isupper() for w in long) >= 0.6 * len(long)
+    return "name" if len(body.split()) <= 8 and body[-1:] not in ".;!?" and named else "line"
+
+
 def pieces_of(
     document: Document,  # a resume
 ) -> list[Piece]:  # in the order of the text; titles are no pieces
     "Cut a document into what can be taken out whole"
     out = []
     for name, text in document.sections.items():
-        spans = [s for a, b in sentence_spans(text) for s in _items(text, a, b)]
-        ends = [*(a for a, _ in spans[1:]), len(text)]
-        for (a, b), after in zip(spans, ends, strict=False):  # an empty text has no span
-            body = text[a:b]
+        cut = [(s, len(items) == 1) for a, b in sentence_spans(text)
+               for items in [_items(text, a, b)] for s in items]
+        ends = [*(a for (a, _), _ in cut[1:]), len(text)]
+        for ((a, b), alone), after in zip(cut, ends, strict=False):  # an empty text has no span
+            body, kind = text[a:b], _kind(text, a, b, alone)
             out.append(Piece(section=name, start=a, end=b, gap=after,
                              words=len(text[a:after].split()),  # a lone mark counts, as in n_words
-                             fixed=bool(_DATED.search(body) or education_level(body))))
+                             kind=kind, fixed=bool(
+                                 _DATED.search(body) or education_level(body)
+                                 or (kind == "name" and name not in _LISTS))))
     return out
 
 
@@ -194,22 +212,25 @@ class Triple:
     words: tuple[int, int]  # taken out of the counterfactual, of the control
 
 
-def _control(pieces: Sequence[Piece], free: list[int], dropped: set[int], sections: bool,
+def _control(pieces: Sequence[Piece], free: list[int], dropped: set[int], alike: int,
              rng: random.Random) -> set[int]:
-    "Free pieces with as many words as the dropped ones, from the same sections first if asked"
-    wanted = Counter()
-    for n in dropped:
-        wanted[pieces[n].section] += pieces[n].words
-    order, chosen = rng.sample(free, len(free)), set()
-    for n in order if sections else ():
-        if pieces[n].words <= wanted[pieces[n].section]:
-            chosen.add(n)
-            wanted[pieces[n].section] -= pieces[n].words
-    left = wanted.total()
-    for n in order:
-        if n not in chosen and pieces[n].words <= left:
-            chosen.add(n)
-            left -= pieces[n].words
+    "Free pieces with as many words as the dropped ones; the more `alike`, the more like each"
+    left, chosen, debt = rng.sample(free, len(free)), set(), 0
+    for n in sorted(dropped, key=lambda n: -pieces[n].words) if alike else ():
+        p = pieces[n]
+        some = [m for m in left if m not in chosen and (pieces[m].kind == p.kind or alike < 2)
+                and (pieces[m].section == p.section or alike < 3)]
+        if not some:
+            return set()
+        want = p.words + debt
+        best = min(some, key=lambda m: abs(pieces[m].words - want))  # of equals the first: chance
+        chosen.add(best)
+        debt = want - pieces[best].words
+    missing = debt if alike else sum(pieces[n].words for n in dropped)
+    for m in () if alike else left:
+        if pieces[m].words <= missing:
+            chosen.add(m)
+            missing -= pieces[m].words
     return chosen
 
 # %% ../nbs/01b_counterfactuals.ipynb #97b9d3fe
@@ -253,8 +274,8 @@ def make_triple(
 
     made = [copy("cf", dropped)] * 2
     gone = same = resume.n_words - made[0].n_words
-    for attempt in range(20):  # chance decides; the last few may leave the sections
-        made[1] = copy("same", _control(pieces, free, dropped, attempt < 14, rng))
+    for attempt in range(32):  # chance decides; later ones leave the section, the kind, the number
+        made[1] = copy("same", _control(pieces, free, dropped, 3 - attempt // 8, rng))
         same = resume.n_words - made[1].n_words
         if same and abs(gone - same) <= max(1, tolerance * gone):
             break
@@ -279,7 +300,7 @@ def _dropped(asked: list[Requirement], supports: dict[str, set[str]], pieces: Se
         if titled & supports[r.skill]:
             why["shown in the title"] += 1
         elif any(pieces[n].fixed for n in showing):
-            why["shown beside a date or a degree"] += 1
+            why["shown beside a date, a degree, an employer or a title"] += 1
         elif sum(pieces[n].words for n in dropped | showing) > limit:
             why["shown in too large a part of the resume"] += 1
         else:

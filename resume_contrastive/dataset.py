@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +35,7 @@ from .generation import VERSIONS, hypothetical_resumes, paraphrased, written_job
 from resume_contrastive.pairs import (
     PAIR_COLUMNS,
     PairConfig,
+    RoleMatch,
     category_affinity,
     lexical_similarity,
     make_pairs,
@@ -44,13 +44,14 @@ from resume_contrastive.pairs import (
 )
 from .registry import TestRegistry, drop_leaks
 from .splits import SPLITS, SplitConfig, make_splits
+from .splits import base_id as base_id
 from .store import atomic_path, hash_file, hash_value, read_json, write_json
 
 # %% auto #0
 __all__ = ['ROLE_KINDS', 'TRAINED_KINDS', 'DataConfig', 'read_side', 'read_test_only', 'test_only_folders', 'Dataset',
            'is_derived', 'read_dataset', 'build_dataset', 'without_test_texts', 'uncapped', 'without_leaks',
            'augmented', 'synthetic_jobs', 'wrong_category', 'with_evidence', 'triples', 'own_skills',
-           'own_requirements', 'base_id', 'write_dataset']
+           'own_requirements', 'write_dataset']
 
 # %% ../nbs/02b_dataset.ipynb #f3c8c96d
 if TYPE_CHECKING:
@@ -228,13 +229,15 @@ def build_dataset(
     resumes, jobs, facts = without_test_texts(resumes, jobs, test_only)
     registry = facts["registry"]
     splits = make_splits(resumes, jobs, config=config.splits)
-    parts, facts["pairing"], reader = [], {}, FitReader()
+    parts, facts["pairing"], matches, reader = [], {}, {}, FitReader()
     for name in SPLITS:
-        caps = config.pairs if name == "train" else uncapped(config.pairs)
+        sides = [[d for d in side if splits.of(kind, d.id) == name]
+                 for kind, side in (("resume", resumes), ("job", jobs))]
+        matches[name] = match_roles(*sides, similarity, occupations,
+                                    least=config.pairs.least(occupations))
         part, facts["pairing"][name] = make_pairs(
-            [d for d in resumes if splits.of("resume", d.id) == name],
-            [d for d in jobs if splits.of("job", d.id) == name], similarity=similarity,
-            config=caps, occupations=occupations, fit=lambda r, j: reader(r, j).fit)
+            *sides, match=matches[name], occupations=occupations, fit=lambda r, j: reader(r, j).fit,
+            config=config.pairs if name == "train" else uncapped(config.pairs))
         parts.append(part.assign(split=name))
     learners = [d for d in resumes if splits.of("resume", d.id) == "train"]
     synthetic, extra = synthetic_jobs(learners, parts[0], profiles, config,
@@ -243,7 +246,7 @@ def build_dataset(
     queries, bodies, own, gone = own_skills(resumes, splits, registry, config)
     wrong, facts["affinity"] = wrong_category(
         learners, [d for d in jobs if splits.of("job", d.id) == "train"], parts[0], config,
-        similarity, occupations)
+        matches["train"], occupations)
     pairs = pd.concat([p for p in (*parts, extra.assign(split="train"), own, wrong) if len(p)],
                       ignore_index=True)
     copies, extra, more = without_leaks(
@@ -338,20 +341,20 @@ def synthetic_jobs(resumes: list[Document], pairs: Any, profiles: list, config: 
 
 # %% ../nbs/02b_dataset.ipynb #670005b5
 def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, config: DataConfig,
-                   similarity: Callable, occupations: Occupations | None) -> tuple[Any, dict]:
+                   match: RoleMatch, occupations: Occupations | None) -> tuple[Any, dict]:
     "A certain negative for each training pair, as pairs with label 0, and the affinities"
-    least = config.pairs.min_role if occupations is None else config.pairs.min_match
-    match = match_roles(resumes, jobs, similarity, occupations)
-    names, matrix = category_affinity(resumes, match.role, min_role=least, occupations=occupations)
+    names, matrix = category_affinity(resumes, match.matrix(), min_role=match.least,
+                                      occupations=occupations)
     near, category = config.pairs.near_category, {d.id: d.category for d in resumes}
     paired = {*pairs.resume_id}  # training holds their vectors already
     found = wrong_category_negatives(pairs, [d for d in resumes if d.id in paired],
                                      (names, matrix), near=near, seed=config.seed)
     place = [{d.id: n for n, d in enumerate(side)} for side in (resumes, jobs)]
+    found = found.drop_duplicates()
+    alike = match.cells(found.resume_id.map(place[0]), found.job_id.map(place[1]))[0]
     rows = [(r, j, "wrong-category", 0.0, 0.0, np.nan, 1 - near,
              f"{category[r]} is far from every category of the job")
-            for r, j in found.drop_duplicates().itertuples(index=False)
-            if match.role[place[0][r], place[1][j]] < least / 2]  # its own title is far as well
+            for r, j in found[alike < match.least / 2].itertuples(index=False)]  # of a far title, too
     known = [[round(float(x), 4) if np.isfinite(x) else None for x in row] for row in matrix]
     return (pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).assign(split="train"),
             {"categories": names, "matrix": known})
@@ -409,18 +412,6 @@ def own_requirements(jobs: list[Document], splits: Any, registry: Any, config: D
     kept = set(rows.job_id)
     return (queries, [b for b in bodies if b.id in kept],
             rows.assign(split=[splits.of("job", i) for i in rows.job_id]), gone + more)
-
-# %% ../nbs/02b_dataset.ipynb #c1da109d
-_MADE = re.compile(r"(?:~(?:(?:eda|cf|same)\d+|paraphrase)|-without:[\w,]+)+$")
-_QUERY = re.compile(r"(?:skills|requirements)-of:(.+):\d+", re.S)
-
-
-def base_id(
-    id: str,  # of any document
-) -> str:  # of the document it was made from
-    "The group of a document: its own id, or that of its origin"
-    query = _QUERY.fullmatch(id)
-    return query[1] if query else _MADE.sub("", id)
 
 # %% ../nbs/02b_dataset.ipynb #c2d49c20
 def write_dataset(

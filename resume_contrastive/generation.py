@@ -26,8 +26,7 @@ from resume_contrastive.requirements import (
 
 # %% auto #0
 __all__ = ['VERSIONS', 'hyre_prompt', 'hypothetical_resumes', 'with_hyre', 'changed_facts', 'pieces', 'paraphrase_prompt',
-           'paraphrased', 'reference_job', 'reference_job_prompt', 'written_jobs', 'task_prompts', 'DryRun',
-           'client_for', 'dry_run']
+           'paraphrased', 'reference_job', 'reference_job_prompt', 'written_jobs', 'DryRun', 'client_for']
 
 # %% ../nbs/01d_generation.ipynb #7d20b6fa
 if TYPE_CHECKING:
@@ -299,30 +298,6 @@ def written_jobs(
     return found
 
 # %% ../nbs/01d_generation.ipynb #5b25bfe7
-def task_prompts(
-    task: str,  # 'hyre', 'paraphrase' or 'reference-job'
-    *,
-    resumes: Sequence[Document] = (),  # for paraphrases and reference jobs
-    jobs: Sequence[Document] = (),  # for hypothetical resumes
-    number: int = 4,  # reference jobs of a category
-    each: int = 3,  # resumes that a reference job is written from
-    seed: int = 42,  # as for `written_jobs`
-) -> list[Prompt]:  # `ValueError` for an unknown task
-    "The prompts that a task would send"
-    if task == "hyre":
-        return [hyre_prompt(j) for j in jobs]
-    if task == "paraphrase":
-        return [paraphrase_prompt(p, d.kind, top=name == "summary") for d in resumes
-                for name, ps in _parts(d) for p in ps if _worth(p)]
-    if task == "reference-job":
-        by_category: dict[str, list[Document]] = {}
-        for d in resumes:
-            by_category.setdefault(d.category, []).append(d)
-        return [reference_job_prompt(g) for _, ds in sorted(by_category.items())
-                for g in _samples(ds, number, each, seed)]
-    raise ValueError(f"no such task: {task!r}. Known: {', '.join(VERSIONS)}")
-
-
 class DryRun(LLMClient):
     "A client that sends nothing: it notes what it would ask, and answers nothing"
 
@@ -352,12 +327,3 @@ def client_for(
         return None
     return kind(LLMConfig(model=settings.llm, max_requests=settings.llm_requests,
                           max_tokens=settings.llm_tokens), cache, progress=progress)
-
-
-def dry_run(
-    client: LLMClient,  # for its configuration and its cache; nothing is sent, no key is needed
-    tasks: Iterable[str] = tuple(VERSIONS),  # as for `task_prompts`
-    **options: object,  # resumes, jobs, number, each, seed: as for `task_prompts`
-) -> dict[str, Estimate]:  # by task
-    "What the tasks would cost at most"
-    return {task: client.estimate(task_prompts(task, **options)) for task in tasks}

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from .pairs import normalise_title
 
 # %% auto #0
 __all__ = ['HOW', 'VAGUE', 'LEVELS', 'canonical_title', 'minor_group', 'TitleMatch', 'Occupations', 'read_occupations',
-           'agreement']
+           'agreement_rows', 'agreement']
 
 # %% ../nbs/00h_occupations.ipynb #d6074778
 _SHORT = {k: v for line in """
@@ -159,15 +160,47 @@ LEVELS: dict[str, tuple[Callable[[str], str], float]] = {  # the part of a code,
     "minor group": (minor_group, 0.5)}
 
 
-def _vectors(matches: list[TitleMatch], part: Callable[[str], str], place: dict[str, int],
-             ) -> np.ndarray:
-    "Unit vectors over the codes at one level, times the worth of the match"
-    out = np.zeros((len(matches), len(place)), np.float32)
-    for row, m in zip(out, matches, strict=True):
+def _vectors(matches: Sequence[TitleMatch], part: Callable[[str], str], place: dict[str, int],
+             ) -> Any:
+    "Unit vectors over the codes at one level, times the worth of the match, as a sparse matrix"
+    from scipy.sparse import csr_array
+
+    column, value, ends = [], [], [0]
+    for m in matches:
+        row: Counter = Counter()
         for code, weight in m.codes.items():
             row[place[part(code)]] += weight
-        row *= HOW.get(m.how, 0) / max(float(np.linalg.norm(row)), 1e-12)
-    return out
+        size = HOW.get(m.how, 0) / max(sum(w * w for w in row.values()) ** 0.5, 1e-12)
+        column += row
+        value += [w * size for w in row.values()]
+        ends.append(len(column))
+    return csr_array((np.array(value, np.float32), column, ends), (len(matches), len(place)))
+
+
+def agreement_rows(
+    a: Sequence[TitleMatch],  # n
+    b: Sequence[TitleMatch],  # m
+) -> Callable[[Any], tuple[np.ndarray, np.ndarray]]:  # rows of `a`, k of them -> (k, m), (k, m)
+    "`agreement` for some rows at a time: it holds what the titles share, and no (n, m)"
+    levels = []
+    for part, worth in LEVELS.values():
+        place = {c: i for i, c in enumerate(sorted({part(c) for m in (*a, *b) for c in m.codes}))}
+        levels.append((worth, _vectors(a, part, place), _vectors(b, part, place).T.tocsr()))
+    vague, known = ([np.array([bool(test(m)) for m in side], bool) for side in (a, b)] for test in (
+        lambda m: m.how == VAGUE, lambda m: m.codes))
+
+    def of(rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        best = np.zeros((len(known[0][rows]), len(b)), np.float32)
+        level = np.full(best.shape, -1, np.int8)
+        for n, (worth, left, right) in enumerate(levels):
+            here = worth * (left[rows] @ right).toarray()
+            better = here > best + 1e-6
+            best[better], level[better] = here[better], n
+        open_ = ~np.logical_and.outer(known[0][rows], known[1])
+        best[open_ & ~np.logical_or.outer(vague[0][rows], vague[1])] = np.nan
+        return best, level
+
+    return of
 
 
 def agreement(
@@ -176,15 +209,4 @@ def agreement(
 ) -> tuple[np.ndarray, np.ndarray]:
     # (n, m) agreement in 0..1, NaN where unknown; (n, m) int8 number of the level in `LEVELS`
     "How far titles agree by occupation, and at which level"
-    best = np.zeros((len(a), len(b)), np.float32)
-    level = np.full(best.shape, -1, np.int8)
-    for n, (part, worth) in enumerate(LEVELS.values()):
-        codes = sorted({part(c) for m in (*a, *b) for c in m.codes})
-        place = {c: i for i, c in enumerate(codes)}
-        here = worth * (_vectors(list(a), part, place) @ _vectors(list(b), part, place).T)
-        better = here > best + 1e-6
-        best[better], level[better] = here[better], n
-    vague, known = ([[bool(test(m)) for m in side] for side in (a, b)] for test in (
-        lambda m: m.how == VAGUE, lambda m: m.codes))
-    best[~np.logical_and.outer(*known) & ~np.logical_or.outer(*vague)] = np.nan
-    return best, level
+    return agreement_rows(a, b)(slice(None))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from resume_contrastive.occupations import Occupations
 
 # %% auto #0
-__all__ = ['Similarity', 'PAIR_COLUMNS', 'UNKNOWN_COST', 'normalise_title', 'lexical_similarity', 'PairConfig', 'role_matrix',
-           'RoleMatch', 'match_roles', 'graded_label', 'make_pairs', 'category_affinity', 'plot_affinity',
-           'wrong_category_negatives']
+__all__ = ['Similarity', 'PAIR_COLUMNS', 'UNKNOWN_COST', 'normalise_title', 'Cosines', 'lexical_similarity', 'PairConfig',
+           'role_matrix', 'RoleMatch', 'match_roles', 'graded_label', 'make_pairs', 'category_affinity',
+           'plot_affinity', 'wrong_category_negatives']
 
 # %% ../nbs/00_pairs.ipynb #c2a41a8a
 _LEVEL = re.compile(r"\b(?:senior|sr|junior|jr|lead|principal|staff(?! nurse)|entry level|trainee|"
@@ -54,17 +54,35 @@ def normalise_title(
     return first or " ".join(title.lower().split())
 
 
+class Cosines:
+    "Similarities of n rows with m: a product of two factors, of which rows are made when asked for"
+
+    def __init__(
+        self,
+        a: Any,  # (n, d) unit vectors, dense or sparse
+        b: Any,  # (m, d)
+    ):
+        self.a, self.b, self.shape = a, b, (a.shape[0], b.shape[0])
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        block = self.a[rows] @ self.b.T
+        return block.toarray() if hasattr(block, "toarray") else np.asarray(block)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
 def lexical_similarity(
     a: Sequence[str],  # n titles
     b: Sequence[str],  # m titles
-) -> np.ndarray:  # (n, m) in 0..1
+) -> Cosines:  # (n, m) in 0..1
     "Cosine of character 2- to 4-gram TF-IDF: a title similarity that needs no model"
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if not any(x.strip() for x in [*a, *b]):
-        return np.zeros((len(a), len(b)))
+        return Cosines(np.zeros((len(a), 1)), np.zeros((len(b), 1)))
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform([*a, *b])
-    return (vectors[:len(a)] @ vectors[len(a):].T).toarray()
+    return Cosines(vectors[:len(a)], vectors[len(a):])
 
 # %% ../nbs/00_pairs.ipynb #bf3908c2
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +106,63 @@ class PairConfig:
         if not 0 <= self.near_category <= 1:
             raise ValueError(f"near_category must be in [0, 1], got {self.near_category}")
 
+    def least(
+        self,
+        occupations: Any,  # None: titles only
+    ) -> float:  # of the role of a pair
+        "The threshold that counts"
+        return self.min_role if occupations is None else self.min_match
+
 # %% ../nbs/00_pairs.ipynb #88aceef4
-Similarity = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+Similarity = Callable[[Sequence[str], Sequence[str]], "Cosines | np.ndarray"]
 PAIR_COLUMNS = ("resume_id", "job_id", "kind", "label", "role", "fit", "confidence", "reason")
+UNKNOWN_COST = 0.1  # what a pair without a known occupation loses: judged by hand, see below
+_CELLS = 2**23  # of a block
+
+
+def _places(items: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    "Where each item stands among the known ones; -1 where it does not"
+    place = {x: i for i, x in enumerate(known)}
+    return np.array([place.get(x, -1) for x in items], int)
+
+
+class _Titles:
+    "Role by title and occupation, of each title with each: a block of rows at a time"
+
+    def __init__(self, resumes: Sequence[Document], jobs: Sequence[Document],
+                 similarity: Similarity, occupations: Occupations | None):
+        sides = [[d.title for d in side] for side in (resumes, jobs)]
+        raw = [sorted(set(side)) for side in sides]
+        self.place = list(map(_places, sides, raw))
+        short = [[normalise_title(t) for t in r] for r in raw]
+        names = [sorted({*s} - {""}) for s in short]  # equal titles are compared once
+        self.name = list(map(_places, short, names))
+        self.shape = len(raw[0]), len(raw[1])
+        self.similarity = similarity(*names) if names[0] and names[1] else None
+        self.found = occupations and tuple([occupations.find(t) for t in r] for r in raw)
+        if occupations is not None:
+            from resume_contrastive.occupations import agreement_rows
+
+            self.agreement = agreement_rows(*self.found)
+
+    def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        "Rows in parts of a few million cells"
+        step = max(1, _CELLS // max(self.shape[1], 1))
+        return (rows[n:n + step] for n in range(0, len(rows), step))
+
+    def __getitem__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        "Role, title similarity, and level of the agreement or None; each (k, m)"
+        title = np.zeros((len(rows), self.shape[1]), np.float32)
+        if self.similarity is not None:
+            title[:] = np.asarray(self.similarity[self.name[0][rows]])[:, self.name[1]]
+        title[self.name[0][rows] < 0] = 0
+        title[:, self.name[1] < 0] = 0
+        if not self.found:
+            return title, title, None
+        agree, level = self.agreement(rows)
+        role = np.where(np.isnan(agree), title - UNKNOWN_COST, (title + agree) / 2)
+        role[title <= 0] = 0  # no title, no role
+        return role.astype(np.float32), title, level
 
 
 def role_matrix(
@@ -98,35 +170,60 @@ def role_matrix(
     jobs: Sequence[Document],  # m jobs
     similarity: Similarity = lexical_similarity,  # titles (n,), (m,) -> (n, m)
 ) -> np.ndarray:  # (n, m) float32 in [-1, 1]; 0 where a title is missing
-    "Title similarity of every resume with every job; equal titles are compared once"
-    sides, where = [], []
-    for docs in (resumes, jobs):
-        titles = [normalise_title(d.title) for d in docs]
-        unique = sorted(set(titles) - {""})
-        place = {t: i for i, t in enumerate(unique)}
-        sides.append(unique)
-        where.append(np.array([place.get(t, -1) for t in titles], int))
-    if not sides[0] or not sides[1]:
-        return np.zeros((len(resumes), len(jobs)), np.float32)
-    sim = np.asarray(similarity(*sides), np.float32)
-    out = sim[np.ix_(where[0], where[1])]
-    out[where[0] < 0] = 0
-    out[:, where[1] < 0] = 0
-    return out
+    "Title similarity of every resume with every job; for a few thousand of each: it is dense"
+    titles = _Titles(resumes, jobs, similarity, None)
+    return titles[np.arange(titles.shape[0])][0][np.ix_(*titles.place)]
 
 # %% ../nbs/00_pairs.ipynb #c4e97f2c
-UNKNOWN_COST = 0.1  # what a pair without a known occupation loses: judged by hand, see below
-
-
 @dataclass(frozen=True, kw_only=True)
 class RoleMatch:
-    "How far resumes and jobs are of one role, and why"
+    "The resumes and jobs of one role, and why: cells of an (n, m) that is never made whole"
 
-    role: np.ndarray  # (n, m) float32 in 0..1: what pairs are made by
-    title: np.ndarray  # (n, m) title similarity
-    agreement: np.ndarray | None = None  # (n, m) of occupations, NaN where unknown
-    level: np.ndarray | None = None  # (n, m) number in `occupations.LEVELS`, -1 for none
-    found: tuple[list[Any], list[Any]] | None = None  # `TitleMatch` of each resume and each job
+    least: float  # role from which a cell is there
+    r: np.ndarray  # (k,) row of its resume, in order
+    j: np.ndarray  # (k,) row of its job, in order for each resume
+    role: np.ndarray  # (k,) float32 in 0..1: what pairs are made by
+    title: np.ndarray  # (k,) title similarity
+    level: np.ndarray | None  # (k,) number in `occupations.LEVELS`, -1 for none
+    best: tuple[np.ndarray, np.ndarray]  # highest role of each resume (n,) and of each job (m,)
+    found: tuple[list[Any], list[Any]] | None  # `TitleMatch` of each resume and each job
+    titles: _Titles  # to look up other cells
+
+    def matrix(self) -> Any:  # sparse, (n, m); 0 below `least`
+        "The roles as a sparse matrix"
+        from scipy.sparse import csr_array
+
+        return csr_array((self.role, (self.r, self.j)), tuple(map(len, self.best)))
+
+    def cells(
+        self,
+        r: Sequence[int],  # rows of resumes, (k,)
+        j: Sequence[int],  # rows of jobs, (k,)
+    ) -> tuple[np.ndarray, np.ndarray]:  # role and title similarity, (k,)
+        "Any cells, also those below `least`"
+        u, v = self.titles.place[0][np.asarray(r, int)], self.titles.place[1][np.asarray(j, int)]
+        out = np.zeros((2, len(u)), np.float32)
+        for rows in self.titles.blocks(np.unique(u)):
+            here = np.isin(u, rows)
+            at = np.searchsorted(rows, u[here]), v[here]
+            out[:, here] = [x[at] for x in self.titles[rows][:2]]
+        return out[0], out[1]
+
+# %% ../nbs/00_pairs.ipynb #c4e97f2e
+def _spread(u: np.ndarray, v: np.ndarray, place: Sequence[np.ndarray],
+            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Cells of titles to cells of documents in order: their rows, columns, and the cell of each"
+    order = [np.argsort(p, kind="stable").astype(np.int32) for p in place]
+    count = [np.bincount(p) for p in place]
+    first = [np.cumsum(c) - c for c in count]
+    size = count[0][u] * count[1][v]
+    cell = np.repeat(np.arange(len(u), dtype=np.int32), size)
+    at = np.arange(len(cell)) - np.repeat(np.cumsum(size) - size, size)
+    wide = count[1][v][cell]
+    r = order[0][first[0][u][cell] + at // wide]
+    j = order[1][first[1][v][cell] + at % wide]
+    ordered = np.lexsort((j, r))
+    return r[ordered], j[ordered], cell[ordered]
 
 
 def match_roles(
@@ -134,20 +231,30 @@ def match_roles(
     jobs: Sequence[Document],  # m
     similarity: Similarity = lexical_similarity,  # titles (n,), (m,) -> (n, m)
     occupations: Occupations | None = None,  # None: titles only
+    *,
+    least: float,  # role of a cell that is kept, above 0
 ) -> RoleMatch:
     "Title similarity and agreement of occupations of every resume with every job"
-    title = role_matrix(resumes, jobs, similarity)
-    if occupations is None:
-        return RoleMatch(role=title, title=title)
-    from resume_contrastive.occupations import agreement
+    titles, parts = _Titles(resumes, jobs, similarity, occupations), []
+    best = np.zeros(titles.shape[0], np.float32), np.full(titles.shape[1], -1, np.float32)
+    for rows in titles.blocks(np.arange(titles.shape[0])):
+        role, title, level = titles[rows]
+        u, v = np.nonzero(role >= least)
+        kept = [x[u, v] for x in (role, title, level) if x is not None]
+        parts.append((rows[u], v, *kept))
+        best[0][rows] = role.max(1, initial=-1)
+        np.maximum(best[1], role.max(0), out=best[1])
+    u, v, *values = (np.concatenate(x) for x in zip(*parts, strict=True)) if parts else [
+        np.zeros(0, int)] * (4 + (occupations is not None))
+    r, j, cell = _spread(u, v, titles.place)
+    role, title, *level = (x[cell] for x in values)
+    found = occupations and tuple([f[p] for p in place] for f, place in zip(
+        titles.found, titles.place, strict=True))
+    return RoleMatch(least=least, r=r, j=j, role=role, title=title, found=found, titles=titles,
+                     level=level[0] if level else None,
+                     best=(best[0][titles.place[0]], best[1][titles.place[1]]))
 
-    found = tuple([occupations.find(d.title) for d in side] for side in (resumes, jobs))
-    agree, level = agreement(*found)
-    role = np.where(np.isnan(agree), title - UNKNOWN_COST, (title + agree) / 2).astype(np.float32)
-    role[title <= 0] = 0  # no title, no role
-    return RoleMatch(role=role, title=title, agreement=agree, level=level, found=found)
-
-
+# %% ../nbs/00_pairs.ipynb #c4e97f2d
 def graded_label(
     role: Any,  # 0..1, a number or an array
     fit: Any,  # 0..1, NaN where unknown
@@ -156,19 +263,19 @@ def graded_label(
     return role * (1 + np.nan_to_num(fit, nan=0.5)) / 2
 
 
-def _reason(match: RoleMatch, r: int, j: int) -> str:
+def _reason(match: RoleMatch, k: int) -> str:
     "Why a pair is there"
-    text = f"title similarity {match.title[r, j]:.2f}"
+    text = f"title similarity {match.title[k]:.2f}"
     if match.found is None:
         return text
     from resume_contrastive.occupations import LEVELS
 
-    a, b = match.found[0][r].codes, match.found[1][j].codes
+    a, b = match.found[0][match.r[k]].codes, match.found[1][match.j[k]].codes
     if not a or not b:
         return f"occupation unknown; {text}"
-    if match.level[r, j] < 0:
+    if match.level[k] < 0:
         return f"other occupation; {text}"
-    name, (part, _) = list(LEVELS.items())[match.level[r, j]]
+    name, (part, _) = list(LEVELS.items())[match.level[k]]
     shared: Counter = Counter()
     for x, y in ((x, y) for x in a for y in b if part(x) == part(y)):
         shared[part(x)] += a[x] * b[y]
@@ -185,45 +292,45 @@ def make_pairs(
     # share of the job's requirements that the resume shows, NaN where unknown; None: unknown
     occupations: Occupations | None = None,  # O*NET's titles; None: by title similarity alone
     config: PairConfig | None = None,  # the default if None
+    match: RoleMatch | None = None,  # what `match_roles` says of them, where it is known already
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # pairs (PAIR_COLUMNS), and the report of counts
     "Match resumes and jobs by role, grade the matches by fit; `ValueError` if nothing matches"
     import pandas as pd
 
     config = config or PairConfig()
-    name = "min_role" if occupations is None else "min_match"
-    least, match = getattr(config, name), match_roles(resumes, jobs, similarity, occupations)
-    r, j = np.nonzero(match.role >= least)
+    least = config.least(occupations)
+    match = match or match_roles(resumes, jobs, similarity, occupations, least=least)
+    r, j = match.r, match.j
     if not len(r):
         raise ValueError(f"no resume title is like a job title (role >= {least}) among "
-                         f"{len(resumes)} resumes and {len(jobs)} jobs. Lower {name}, or check "
+                         f"{len(resumes)} resumes and {len(jobs)} jobs. Lower "
+                         f"{'min_role' if occupations is None else 'min_match'}, or check "
                          "the title columns.")
     tie = np.random.default_rng(config.seed).permutation(len(r))
-    order = np.lexsort((tie, -np.round(match.role[r, j], 4)))
     used_r, used_j, kept = Counter(), Counter(), []
-    for k in order:
+    for k in np.lexsort((tie, -np.round(match.role, 4))):
         if used_r[r[k]] < config.jobs_per_resume and used_j[j[k]] < config.resumes_per_job:
             used_r[r[k]] += 1
             used_j[j[k]] += 1
             kept.append(k)
-    kept = sorted(kept, key=lambda k: (r[k], j[k]))
+    kept = np.sort(kept)
     r_kept, j_kept = r[kept], j[kept]
     score = np.array([fit(resumes[a], jobs[b]) if fit else np.nan
                       for a, b in zip(r_kept, j_kept, strict=True)], float)
-    role, sure = match.role[r_kept, j_kept].clip(0, 1).astype(float), 1.0
+    role, sure = match.role[kept].clip(0, 1).astype(float), 1.0
     if match.found is not None:
         sure = np.array([(1 + min(match.found[0][a].specificity, match.found[1][b].specificity))
                          / 2 for a, b in zip(r_kept, j_kept, strict=True)])
     pairs = pd.DataFrame(dict(zip(PAIR_COLUMNS, (
         [resumes[i].id for i in r_kept], [jobs[i].id for i in j_kept], "role",
         graded_label(role, score), role, score, role * sure,
-        [_reason(match, a, b) for a, b in zip(r_kept, j_kept, strict=True)]), strict=True)))
-    return pairs, _report(resumes, jobs, match, least, pairs, len(r))
+        [_reason(match, k) for k in kept]), strict=True)))
+    return pairs, _report(resumes, jobs, match, pairs)
 
 # %% ../nbs/00_pairs.ipynb #e87beb47
-def _report(resumes, jobs, match: RoleMatch, least: float, pairs, candidates: int,
-            ) -> dict[str, Any]:
+def _report(resumes, jobs, match: RoleMatch, pairs) -> dict[str, Any]:
     "Counts: what came in, what was left out and why, and what came out"
-    best_r, best_j = match.role.max(1), match.role.max(0)
+    (best_r, best_j), least, candidates = match.best, match.least, len(match.r)
     category = {d.id: d.category or "(none)" for d in resumes}
     coded = {} if match.found is None else {
         f"{side}_with_code": sum(bool(m.codes) for m in found)
@@ -254,7 +361,7 @@ def _cosines(counts: np.ndarray) -> np.ndarray:
 
 def category_affinity(
     resumes: Sequence[Document],  # n resumes with categories
-    role: np.ndarray,  # (n, m) how far each is of each job's role
+    role: Any,  # (n, m) how far each is of each job's role, dense or sparse
     *,
     min_role: float = 0.65,  # a pair counts from this on
     occupations: Occupations | None = None,  # to compare the categories by occupation as well
@@ -264,10 +371,15 @@ def category_affinity(
     place = {n: i for i, n in enumerate(names)}
     from resume_contrastive.occupations import minor_group
 
-    by_job, by_code = np.zeros((len(names), role.shape[1])), Counter()
+    from scipy.sparse import csr_array
+
+    hits = csr_array(role)
+    hits.data = hits.data >= min_role
+    by_job, by_code = np.zeros((len(names), hits.shape[1])), Counter()
     for i, d in enumerate(resumes):
         if d.category:
-            by_job[place[d.category]] += role[i] >= min_role
+            start, end = hits.indptr[i:i + 2]
+            by_job[place[d.category], hits.indices[start:end]] += hits.data[start:end]
             for code, weight in occupations.find(d.title).codes.items() if occupations else ():
                 by_code[place[d.category], minor_group(code)] += weight
     affinity = _cosines(by_job)

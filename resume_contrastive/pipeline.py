@@ -44,7 +44,7 @@ from .five_signals import FiveSignals
 from .generation import DryRun, client_for
 from .mining import MiningConfig, mine_both
 from .occupations import read_occupations
-from .pairs import role_matrix
+from .pairs import Cosines, role_matrix
 from .registry import refuse_test_texts
 from .report import headline_markdown, model_card, plot_results
 from .scorer import Calibration, export_model, fit_calibration
@@ -131,9 +131,9 @@ class Pipeline:
             self._fields[key] = self.embedder.fields(self.data.for_encoder(documents))
         return self._fields[key]
 
-    def similarity(self, a: Sequence[str], b: Sequence[str]) -> np.ndarray:
+    def similarity(self, a: Sequence[str], b: Sequence[str]) -> Cosines:
         "Cosine of titles by the zero-shot encoder, (n, m)"
-        return self.embedder.embed(a) @ self.embedder.embed(b).T
+        return Cosines(self.embedder.embed(a), self.embedder.embed(b))
 
     def stage(self, name: str, key: Any, work: Callable[[], dict], outputs: tuple = ()) -> dict:
         "Do a stage unless this code has done it; when it is done again, the later ones are void"

@@ -23,8 +23,8 @@ from .registry import leakage_report as leakage_report
 from .registry import refuse_leaks as refuse_leaks
 
 # %% auto #0
-__all__ = ['GENERATORS', 'SPLITS', 'Key', 'origins', 'is_generated', 'SplitConfig', 'group_documents', 'Splits', 'make_splits',
-           'plot_splits']
+__all__ = ['GENERATORS', 'SPLITS', 'Key', 'base_id', 'origins', 'is_generated', 'SplitConfig', 'group_documents', 'Splits',
+           'make_splits', 'plot_splits']
 
 # %% ../nbs/02_splits.ipynb #92495435
 if TYPE_CHECKING:
@@ -38,7 +38,16 @@ GENERATORS = {  # name in `source` -> kind of the documents it read; None: the d
     "profile": "",  # '': made from no document
 }
 _EXTRACTS = {"own-skills", "own-requirements"}  # cut out of a document, nothing is invented
-_DERIVED_ID = re.compile(r"(?:~\w+|-without:[\w,-]+)+$")
+_MADE = re.compile(r"(?:~(?:(?:eda|cf|same)\d+|paraphrase)|-without:[\w,]+)+$")
+_QUERY = re.compile(r"(?:skills|requirements)-of:(.+):\d+", re.S)
+
+
+def base_id(
+    id: str,  # of any document
+) -> str:  # of the document it was made from; a written job's own, which has several
+    "The id of a document's origin, or its own"
+    query = _QUERY.fullmatch(id)
+    return query[1] if query else _MADE.sub("", id)
 
 
 def origins(
@@ -49,8 +58,8 @@ def origins(
     name, _, ids = document.source.partition(":")
     if ids and GENERATORS.get(name, "") != "":
         found = [(GENERATORS[name] or document.kind, i) for i in ids.split("|")]
-    base = _DERIVED_ID.sub("", document.id)
-    if base != document.id:
+    base = base_id(document.id)
+    if base != document.id and not _QUERY.fullmatch(document.id):  # a query is of the other kind
         found.append((document.kind, base))
     return found
 
@@ -147,8 +156,8 @@ class Splits(_Record):
         if id in side:
             return side[id]
         if kind == "job" and id.startswith("skills-of:"):
-            return self.of("resume", id.removeprefix("skills-of:").rpartition(":")[0])
-        return side.get(_DERIVED_ID.sub("", id), "")
+            return self.of("resume", base_id(id))
+        return side.get(base_id(id), "")
 
     def pairs(
         self,

@@ -20,7 +20,7 @@ from resume_contrastive.dataset import read_test_only, test_only_folders
 from resume_contrastive.documents import read_table
 from resume_contrastive.encoder import EncoderConfig
 from resume_contrastive.occupations import read_occupations
-from resume_contrastive.pairs import PairConfig, make_pairs
+from resume_contrastive.pairs import Cosines, PairConfig, make_pairs
 from resume_contrastive.registry import TestRegistry, drop_leaks
 from resume_contrastive.splits import make_splits
 
@@ -66,7 +66,7 @@ def main() -> int:
     resumes, jobs = training_sides(root)
     encoder = EncoderConfig().embedder(cache=args.cache)
     pairs, _ = make_pairs(resumes, jobs, occupations=read_occupations(root / "onet"),
-                          similarity=lambda a, b: encoder.embed(a) @ encoder.embed(b).T,
+                          similarity=lambda a, b: Cosines(encoder.embed(a), encoder.embed(b)),
                           config=PairConfig(min_match=args.least))
     show(draw(pairs, {d.id: d.category for d in resumes}, args.n, args.seed),
          {d.id: d for d in resumes}, {d.id: d for d in jobs})

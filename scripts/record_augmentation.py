@@ -21,7 +21,7 @@ from resume_contrastive.augmentation import (
     SYNONYMS,
     eda,
     own_skills_pairs,
-    protected_tokens,
+    protected_lines,
     synonym_table,
 )
 from resume_contrastive.benchmarks import bm25_scorer, tfidf_scorer, triples_benchmark
@@ -30,7 +30,7 @@ from resume_contrastive.dataset import DataConfig
 from resume_contrastive.documents import read_table
 from resume_contrastive.encoder import encoder_score
 from resume_contrastive.metrics import bootstrap_interval, paired_difference
-from resume_contrastive.pairs import role_matrix
+from resume_contrastive.pairs import match_roles
 from resume_contrastive.store import hash_file, machine, versions, write_json
 from resume_contrastive.windows import Embedder, reading_report
 
@@ -61,7 +61,8 @@ def interval(values, clusters=None) -> dict:
 def chosen_occupations(resumes, jobs, profiles) -> dict:
     """For each category: share of paired resumes, occupations, and composed jobs."""
     config = DataConfig()
-    best = role_matrix(resumes, jobs).max(1) >= config.pairs.min_role
+    least = config.pairs.min_role
+    best = match_roles(resumes, jobs, least=least).best[0] >= least
     rows = {}
     for category, found in occupations(resumes, profiles).items():
         own = np.array([d.category == category for d in resumes])
@@ -200,8 +201,9 @@ def untouchable(documents) -> dict:
         shares = []
         for d in documents:
             if d.kind == kind:
-                fixed = [f for line in lines(d)
-                         for f in protected_tokens(line, d.sections.get("skills", ""))[1]]
+                own = d.sections.get("skills", "")
+                fixed = [f for name in FREE_TEXT[kind] for line in protected_lines(
+                    d.sections.get(name, "").split("\n"), own) for f in line]
                 if fixed:
                     shares.append(np.mean(fixed))
         out[kind] = interval(shares)

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from resume_contrastive.augmentation import read_profiles
-from resume_contrastive.counterfactuals import FitReader
+from resume_contrastive.counterfactuals import FitReader, pieces_of
 from resume_contrastive.dataset import (
     DataConfig,
     base_id,
@@ -30,13 +30,17 @@ from resume_contrastive.dataset import (
     test_only_folders,
 )
 from resume_contrastive.encoder import EncoderConfig
+from resume_contrastive.metrics import bootstrap_interval
 from resume_contrastive.occupations import agreement, read_occupations
-from resume_contrastive.pairs import PairConfig, make_pairs, match_roles
+from resume_contrastive.pairs import Cosines, PairConfig, make_pairs, match_roles
 from resume_contrastive.store import machine, versions, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SHEET = ROOT / "data/results/pairs_judged.csv"
 BINS = (0.75, 0.8, 0.85, 0.9, 1.01)
+LINES = ("date", "name or heading", "item of a list", "other line", "part of a line")
+DATE = re.compile(r"\b(?:19|20)\d\d\b|\b(?:current|present)\b", re.I)
+MARKS = re.compile(r"[\s,;|•·▪●]*")
 
 
 def share(yes: int, n: int) -> dict:
@@ -71,9 +75,8 @@ def judged(resumes: dict, jobs: dict, similarity, occupations, least: float) -> 
     """Precision of the judged pairs under the rule of today."""
     sheet = pd.read_csv(SHEET, dtype=str)
     sides = [resumes[i] for i in sheet.resume_id], [jobs[i] for i in sheet.job_id]
-    match = match_roles(*sides, similarity, occupations)
-    sheet["role"] = match.role.diagonal()
-    sheet["title"] = match.title.diagonal()
+    match = match_roles(*sides, similarity, occupations, least=least)
+    sheet["role"], sheet["title"] = match.cells(range(len(sheet)), range(len(sheet)))
     known = ~np.isnan(agreement(*match.found)[0].diagonal())
     drawn = sheet["sample"] != "title rule"
     kept = sheet[drawn & (sheet.role >= least)]
@@ -92,9 +95,68 @@ def judged(resumes: dict, jobs: dict, similarity, occupations, least: float) -> 
         "only_by_title": verdicts(sheet[~drawn])}
 
 
+def line_type(text: str, start: int, end: int) -> str:
+    """What a piece is, by its form: not by the rule that chooses the pieces."""
+    body = text[start:end].strip(" \t-•*o")
+    words = re.findall(r"[^\W\d_]+", body)
+    if DATE.search(body):
+        return LINES[0]
+    before, after = text[:start].rstrip(" \t-•*")[-1:], text[end:].lstrip(" \t")[:1]
+    if before.strip() or after.strip():
+        return LINES[2] if len(words) <= 5 else LINES[4]
+    long = [w for w in words if len(w) > 3]
+    named = sum(w[0].isupper() for w in long) >= 0.6 * max(len(long), 1)
+    short = len(body.split()) <= 8 and not re.search(r"[.;!?]$", body)
+    return LINES[1] if short and named else LINES[3]
+
+
+def lost_lines(origin, copy) -> Counter:
+    """How many pieces of each type a copy has lost; the two are read side by side."""
+    lost, pieces = Counter(), pieces_of(origin)
+    for name, text in origin.sections.items():
+        left, at = copy.sections.get(name, ""), 0
+        for p in (p for p in pieces if p.section == name):
+            at = MARKS.match(left, at).end()
+            body = text[p.start + MARKS.match(text[p.start:p.end]).end():p.end]
+            if left.startswith(body, at):
+                at += len(body)
+            else:
+                lost[line_type(text, p.start, p.end)] += 1
+    return lost
+
+
+def cue(counterfactual: list[Counter], control: list[Counter], resume: list[str]) -> dict:
+    """Can the two be told apart by the types of the lines that are gone? 0.5 is chance."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    a, b = (np.array([[x[k] for k in LINES] for x in s], float) for s in (counterfactual, control))
+    clusters, out = pd.factorize(pd.Series(resume))[0], {"types": {}}
+    for n, k in enumerate(LINES):
+        x, y = a[:, n] > 0, b[:, n] > 0
+        _, low, high, _ = bootstrap_interval(x.astype(float) - y, clusters, seed=0)
+        out["types"][k] = {"counterfactual": float(x.mean()), "control": float(y.mean()),
+                           "difference": float(x.mean() - y.mean()), "low": low, "high": high}
+    features = {"types of lines": [a, b], "number of pieces": [x.sum(1, keepdims=True)
+                                                               for x in (a, b)]}
+    for name, sides in features.items():
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        truth = np.repeat([1, 0], len(a))
+        p = cross_val_predict(model, np.vstack(sides), truth, groups=np.tile(clusters, 2),
+                              cv=GroupKFold(5), method="predict_proba")[:, 1]
+        x, y = p[:len(a)], p[len(a):]
+        mean, low, high, n = bootstrap_interval((x > y) + 0.5 * (x == y), clusters, seed=0)
+        out[name] = {"auc": float(roc_auc_score(truth, p)), "told_apart": mean, "low": low,
+                     "high": high, "n": n}
+    return out
+
+
 def triples(pairs: pd.DataFrame, resumes: dict, jobs: dict, counts: dict) -> dict:
     """What the triples are like; every document is read anew."""
-    reader, rows = FitReader(), []
+    reader, rows, gone = FitReader(), [], ([], [], [])
     made = pairs[pairs.kind.isin(["control", "counterfactual"])]
     for _, two in made.groupby("triple"):
         two = two.set_index("kind")
@@ -102,6 +164,9 @@ def triples(pairs: pd.DataFrame, resumes: dict, jobs: dict, counts: dict) -> dic
         job, origin = jobs[two.job_id.iloc[0]], resumes[base_id(ids["control"])]
         cf, same = resumes[ids["counterfactual"]], resumes[ids["control"]]
         before, after, still = (reader(d, job) for d in (origin, cf, same))
+        for store, x in zip(gone, (lost_lines(origin, cf), lost_lines(origin, same), origin.id),
+                            strict=True):
+            store.append(x)
         asked, words = map(int, re.findall(r"\d+", two.reason["counterfactual"]))
         rows.append({"removed": asked, "words": words, "share": words / origin.n_words,
                      "off": same.n_words - cf.n_words, "drop": before.fit - after.fit,
@@ -113,7 +178,7 @@ def triples(pairs: pd.DataFrame, resumes: dict, jobs: dict, counts: dict) -> dic
             "share": table.share.quantile([0.1, 0.5, 0.9]).tolist(),
             "drop": table["drop"].quantile([0.1, 0.5, 0.9]).tolist(),
             "off_mean": float(table.off.mean()), "off_most": int(table.off.abs().max()),
-            "equal": int((table.off == 0).sum()),
+            "equal": int((table.off == 0).sum()), "cue": cue(*gone),
             "drops": np.histogram(table["drop"], bins=20, range=(0, 1))[0].tolist()}
 
 
@@ -156,7 +221,7 @@ def main() -> int:
     occupations = read_occupations(root / "onet")
 
     def similarity(a, b):
-        return encoder.embed(a) @ encoder.embed(b).T
+        return Cosines(encoder.embed(a), encoder.embed(b))
 
     read = time.process_time()
     r, j, pairs, facts = build_dataset(

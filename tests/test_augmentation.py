@@ -27,7 +27,7 @@ from resume_contrastive.augmentation import (
     title_groups,
     wordnet_groups,
 )
-from resume_contrastive.composer import compose_job, occupations, profiles_for, read_profiles
+from resume_contrastive.composer import compose_job, occupations, read_profiles
 from resume_contrastive.documents import Document
 from resume_contrastive.pairs import PAIR_COLUMNS
 from resume_contrastive.requirements import skills_shown, years_shown
@@ -183,6 +183,31 @@ def test_own_skills_of_the_document_are_protected():
     assert all("cooking" in e and "dishes" in e for e in edits)
 
 
+WRAPPED = {  # a name or a number that runs over the end of a line, and the gap that must stay
+    "a skill": ("built and kept various models of machine",
+                "learning for some customers of the firm"),
+    "an indented skill": ("built and kept various models of machine",
+                          "      learning for some customers of the firm"),
+    "an employer": ("handled the daily mail of some customers at the Bank",
+                    "of Umberline and the reports of various others there"),
+    "a number": ("handled the daily mail of some customers and about",
+                 "200 reports of various others in the same house"),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_is_wrapped_over_the_end_of_a_line_is_protected(name):
+    lines = WRAPPED[name]
+    end, start = lines[0].split()[-1], lines[1].split()[0]
+    document = Document(id="w", kind="resume", sections={"experience": "\n".join(lines)})
+    changed = 0
+    for seed in range(60):
+        text = eda(document, rate=0.9, seed=seed).sections["experience"]
+        changed += text != document.sections["experience"]
+        assert f"{end} {start}" in " ".join(text.split()), text
+    assert changed > 50
+
+
 def test_copies_repeat_and_differ_by_seed_and_number(resumes):
     d = resumes[0]
     assert eda(d, seed=1, copy=2) == eda(d, seed=1, copy=2)
@@ -232,8 +257,9 @@ def test_profiles_and_the_jobs_written_from_them(profiles, resumes, tmp_path):
     assert chosen["CHEF"][0].alternate_titles[0] in next(
         p for p in profiles if p.code == chosen["CHEF"][0].code).alternate_titles
     nurses = [d for d in resumes if d.category == "HEALTHCARE"]
-    assert "Nurse" in profiles_for(nurses, profiles)[0].title
-    assert profiles_for([Document(id="x", kind="resume", title="Zzz")], profiles) == []
+    assert "Nurse" in occupations(nurses, profiles)["HEALTHCARE"][0].title
+    stranger = Document(id="x", kind="resume", title="Zzz", category="X")
+    assert occupations([stranger], profiles) == {"X": []}
     with pytest.raises(ValueError, match=r"holds no alternate_titles\.csv"):
         read_profiles(tmp_path)
     (tmp_path / "alternate_titles.csv").write_text("a,b\n1,2\n")

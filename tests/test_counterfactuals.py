@@ -172,6 +172,47 @@ def test_the_seed_decides_and_the_limit_holds(resumes, jobs, sample):
     assert counterfactual_pairs(table, *sides, reader, limit=0)[2] == {}
 
 
+def lost(origin, copy):
+    """Numbers of the pieces that a copy lost; each piece of the origin is looked for in order."""
+    gone, at = [], dict.fromkeys(origin.sections, 0)
+    for n, p in enumerate(pieces_of(origin)):
+        body, left = origin.sections[p.section][p.start : p.end], copy.sections.get(p.section, "")
+        start = at[p.section]
+        while start < len(left) and left[start] in " \n\t,;|•·▪●":
+            start += 1
+        if left.startswith(body, start):
+            at[p.section] = start + len(body)
+        else:
+            gone.append(n)
+    return gone
+
+
+def test_a_control_loses_what_looks_like_the_loss_of_its_counterfactual(resumes, jobs, sample):
+    table, sides, reader = truth(resumes, jobs, sample)
+    triples, *_ = counterfactual_pairs(table, *sides, reader, limit=60)
+    alike = 0
+    for t in triples:
+        origin = sides[0][origins(t.control)[0][1]]
+        pieces = pieces_of(origin)
+        both = [lost(origin, d) for d in (t.counterfactual, t.control)]
+        assert not any(pieces[n].fixed for side in both for n in side)
+        alike += sorted(pieces[n].kind for n in both[0]) == sorted(pieces[n].kind for n in both[1])
+    assert alike > 0.8 * len(triples) > 30
+
+
+def test_employers_titles_and_headings_are_fixed_and_skills_are_not():
+    r = resume(
+        skills="Staff Training\nTill work",
+        experience="Shop Manager\nCorner Shop - Umberline , Blueland\n- Sold bread\nLed a team of "
+        "six, and bought the flour.\nKept The Books Of The Shop.",
+    )
+    fixed = {r.sections[p.section][p.start : p.end]: p.fixed for p in pieces_of(r)}
+    assert [k for k, v in fixed.items() if v] == [
+        "Shop Manager",
+        "Corner Shop - Umberline , Blueland",
+    ]
+
+
 def test_a_skill_goes_with_whatever_implies_it():
     r = resume(
         skills="Django, French, Welding, Sewing",
@@ -188,7 +229,8 @@ def test_a_skill_goes_with_whatever_implies_it():
     [
         (resume(skills="Welding"), "nothing that the job asks is shown"),
         (resume(title="Python", summary="Much else here."), "shown in the title"),
-        (resume(summary="Python since 2015."), "shown beside a date or a degree"),
+        (resume(summary="Python since 2015."), "shown beside a date, a degree, an employer"),
+        (resume(experience="Python Shop\nSold all of it."), "an employer or a title"),
         (resume(skills="Python, SQL"), "shown in too large a part of the resume"),
     ],
 )

@@ -7,8 +7,8 @@ from resume_contrastive.composer import Profile
 from resume_contrastive.documents import Document, ReadError
 from resume_contrastive.generation import (
     VERSIONS,
+    DryRun,
     changed_facts,
-    dry_run,
     hypothetical_resumes,
     hyre_prompt,
     paraphrase_prompt,
@@ -16,7 +16,6 @@ from resume_contrastive.generation import (
     pieces,
     reference_job,
     reference_job_prompt,
-    task_prompts,
     with_hyre,
     written_jobs,
 )
@@ -189,16 +188,17 @@ def test_generated_texts_stay_with_their_sources_and_out_of_the_test(tmp_path, r
 def test_a_dry_run_sends_nothing_and_needs_no_key(tmp_path, resumes, jobs, monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    client = LLMClient(LLMConfig(model="m"), tmp_path / "cache")
-    plan = dry_run(client, resumes=resumes[:6], jobs=jobs[:5], number=2)
-    assert list(plan) == list(VERSIONS) and plan["hyre"].requests == 5
-    assert all(0 < e.tokens < e.most_tokens and e.cached == 0 for e in plan.values())
-    assert not (tmp_path / "cache").exists() and client.requests == 0
-    for task, version in VERSIONS.items():
-        asked = task_prompts(task, resumes=resumes[:6], jobs=jobs[:5])
-        assert asked and {p.task for p in asked} == {version} and all(p.check for p in asked)
-    with pytest.raises(ValueError, match="no such task: 'poem'"):
-        dry_run(client, ["poem"])
+    spy = DryRun(LLMConfig(model="m"), tmp_path / "cache")
+    assert hypothetical_resumes(jobs[:5], spy) == {}
+    assert paraphrased(resumes[:6], spy) == []
+    assert written_jobs(resumes[:6], {d.category for d in resumes[:6]}, client=spy, number=2) == []
+    assert {p.task for p in spy.asked} == set(VERSIONS.values())
+    assert all(p.check for p in spy.asked)
+    bill = spy.bill()
+    assert bill.requests == len({(p.task, p.user) for p in spy.asked}) and bill.cached == 0
+    assert 0 < bill.tokens < bill.most_tokens
+    assert sum(p.task == VERSIONS["hyre"] for p in spy.asked) == 5
+    assert not (tmp_path / "cache").exists() and spy.requests == 0
 
 
 def test_prompts_are_short_and_scrubbed():

@@ -105,6 +105,14 @@ def test_every_requirement_is_pinned_within_its_bounds(settings):
         assert pins[canonicalize_name(need.name)] in need.specifier, need
 
 
+def test_no_bound_reaches_below_a_major_version_that_was_never_tested(settings):
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    (pin,) = (line for line in lines if line.startswith("openai=="))
+    (need,) = requirements(settings["llm_requirements"])
+    tested = pin.partition("==")[2].partition(".")[0]
+    assert tested in need.specifier and str(int(tested) - 1) not in need.specifier
+
+
 def test_the_scorer_imports_light():
     heavy = ["torch", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "typer"]
     code = f"import sys, {PACKAGE}.scorer; print([m for m in {heavy} if m in sys.modules])"

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resume_contrastive import pairs as pairs_module
 from resume_contrastive.documents import Document
-from resume_contrastive.occupations import Occupations
+from resume_contrastive.occupations import Occupations, agreement
 from resume_contrastive.pairs import (
     PAIR_COLUMNS,
     PairConfig,
     category_affinity,
     lexical_similarity,
     make_pairs,
+    match_roles,
     normalise_title,
     role_matrix,
     wrong_category_negatives,
@@ -88,13 +90,13 @@ def test_a_title_never_disappears_and_is_tidy(title):
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(TITLES[:-1]), min_size=1, max_size=6))
 def test_lexical_similarity_is_symmetric_and_one_on_the_diagonal(titles):
-    s = lexical_similarity(titles, titles)
+    s = np.asarray(lexical_similarity(titles, titles))
     assert np.allclose(s, s.T) and np.allclose(s.diagonal(), 1)
     assert s.min() >= 0 and s.max() <= 1 + 1e-9
 
 
 def test_lexical_similarity_of_nothing():
-    assert lexical_similarity([" "], ["", " "]).tolist() == [[0, 0]]
+    assert np.asarray(lexical_similarity([" "], ["", " "])).tolist() == [[0, 0]]
     assert lexical_similarity([], []).shape == (0, 0)
 
 
@@ -245,6 +247,66 @@ def test_role_is_the_mean_of_similarity_and_agreement(a, b, similarity, role, re
     pair, _ = matched(a, b, similarity)
     assert pair.role == pytest.approx(role) and pair.label == pytest.approx(role * 0.75)
     assert pair.reason == f"{reason}; title similarity {similarity:.2f}"
+
+
+def dense(resumes, jobs, similarity, occupations):
+    "Every cell at once, without a block and without unique titles"
+    a, b = ([normalise_title(d.title) for d in side] for side in (resumes, jobs))
+    title = np.asarray(similarity(sorted({*a} - {""}), sorted({*b} - {""})), np.float32)
+    title = np.pad(title, ((0, 1), (0, 1)))  # the last row and column are for no title
+    at = [[sorted({*x} - {""}).index(t) if t else -1 for t in x] for x in (a, b)]
+    title = title[np.ix_(*at)]
+    if occupations is None:
+        return title, title
+    agree, _ = agreement(*([occupations.find(d.title) for d in side] for side in (resumes, jobs)))
+    role = np.where(np.isnan(agree), title - pairs_module.UNKNOWN_COST, (title + agree) / 2)
+    return np.where(title > 0, role, 0), title
+
+
+NAMES = ["Software Engineer", "SOFTWARE ENGINEER (nights)", "web developer", "Staff nurse", "",
+         "ward nurse", "sales engineer", "Pilot", "Web Developer - London", "baker"]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.sampled_from(NAMES), max_size=12).map(lambda x: [*x, "pilot"]),
+    st.lists(st.sampled_from(NAMES), max_size=12).map(lambda x: [*x, "Web developer"]),
+    st.booleans(),
+    st.sampled_from([0.05, 0.4, 0.75]),
+    st.sampled_from([1, 30, 2**23]),
+)
+def test_roles_in_blocks_are_those_of_the_dense_matrix(a, b, known, least, cells):
+    resumes, jobs = [resume(n, t) for n, t in enumerate(a)], [job(n, t) for n, t in enumerate(b)]
+    table = occupations() if known else None
+    role, title = dense(resumes, jobs, lexical_similarity, table)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs_module, "_CELLS", cells)
+        match = match_roles(resumes, jobs, occupations=table, least=least)
+        r, j = np.indices(role.shape).reshape(2, -1)
+        assert match.cells(r, j)[0] == pytest.approx(role.ravel(), abs=1e-6)
+    assert list(zip(match.r, match.j, strict=True)) == list(
+        zip(*np.nonzero(role >= least), strict=True)
+    )
+    assert match.role == pytest.approx(role[match.r, match.j], abs=1e-6)
+    assert match.title == pytest.approx(title[match.r, match.j], abs=1e-6)
+    assert match.best[0] == pytest.approx(role.max(1), abs=1e-6)
+    assert match.best[1] == pytest.approx(role.max(0), abs=1e-6)
+    held = np.asarray(match.matrix().toarray())
+    assert held == pytest.approx(np.where(role >= least, role, 0), abs=1e-6)
+
+
+def test_no_matrix_of_all_cells_is_made(monkeypatch):
+    "1,000 x 1,000 different titles: 4 MB for one array of float32, and there would be several"
+    import tracemalloc
+
+    monkeypatch.setattr(pairs_module, "_CELLS", 2**15)
+    sides = [[make(n, f"{word} {n}") for n in range(1000)]
+             for make, word in ((resume, "cook"), (job, "chef"))]  # fmt: skip
+    tracemalloc.start()
+    match = match_roles(*sides, occupations=occupations(), least=0.99)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(match.r) == 0 and peak < 1000 * 1000 * 4
 
 
 def test_an_ambiguous_title_makes_a_less_certain_pair():
