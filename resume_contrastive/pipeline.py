@@ -5,15 +5,14 @@
 # %% ../nbs/09a_pipeline.ipynb #614a6c95
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from .augmentation import read_profiles
 from resume_contrastive.benchmarks import (
@@ -27,7 +26,6 @@ from resume_contrastive.benchmarks import (
 )
 from .comparison import DecisionRule, compare, learn_blend, write_page
 from resume_contrastive.dataset import (
-    ROLE_KINDS,
     DataConfig,
     Dataset,
     build_dataset,
@@ -38,23 +36,22 @@ from resume_contrastive.dataset import (
     write_dataset,
 )
 from .documents import Document, ReadError
-from .encoder import DualEncoder, EncoderConfig, encoder_score, load_dual_encoder
+from .encoder import EncoderConfig, encoder_score
 from .evaluation import evaluate
 from .five_signals import FiveSignals
 from .generation import DryRun, client_for
-from .mining import MiningConfig, mine_both
+from .mining import MiningConfig
 from .occupations import read_occupations
-from .pairs import Cosines, role_matrix
-from .registry import refuse_test_texts
+from .pairs import Cosines
 from .report import headline_markdown, model_card, plot_results
+from .rounds import mine_stage, read_trained, train_stage
 from .scorer import Calibration, export_model, fit_calibration
 from resume_contrastive.store import (
     Run, atomic_path, code_hash, config_from, finished, hash_file, hash_value, machine,
     read_json, versions, write_json, write_text,
 )
-from .sources import Source, make_source
-from .training import TrainConfig, train
-from .validation import make_validation, split_benchmarks
+from .training import TrainConfig
+from .validation import split_benchmarks
 from .windows import Embedder, FieldBatch
 
 # %% auto #0
@@ -70,13 +67,17 @@ class PipelineConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     mining: MiningConfig = field(default_factory=MiningConfig)
     role_weight: float = 0.3  # of the role pairs in the loss; own-skills pairs weigh 1
+    triple_weight: float = 0.0  # of counterfactual triples in the loss
     rounds: int = 1  # of mining and retraining
+    seeds: int = 1  # trainings of the first round; their spread is reported
     seed: int = 0  # of initialisation, mining and evaluation
 
     def __post_init__(self):
-        if self.role_weight < 0 or self.rounds < 0:
-            raise ValueError("role_weight and rounds must be >= 0, got "
-                             f"{self.role_weight} and {self.rounds}")
+        for name in ("role_weight", "triple_weight", "rounds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be >= 1, got {self.seeds}")
 
 # %% ../nbs/09a_pipeline.ipynb #e169c43e
 STAGES = ("prepare", "encode", "train", "mine", "evaluate", "compare", "export")
@@ -105,6 +106,7 @@ class Pipeline:
         self.on_stage = on_stage
         self.progress = progress or (lambda what, done, total: None)
         self._fields: dict[Any, FieldBatch] = {}
+        self._read: dict[int, list[Document]] = {}  # by the batch's identity
 
     @cached_property
     def run(self) -> Run:
@@ -129,7 +131,12 @@ class Pipeline:
         key = hash_value([(d.kind, d.id) for d in documents])
         if key not in self._fields:
             self._fields[key] = self.embedder.fields(self.data.for_encoder(documents))
+            self._read[id(self._fields[key])] = list(documents)
         return self._fields[key]
+
+    def documents_of(self, batch: FieldBatch) -> list[Document] | None:
+        "The documents that a batch of `fields` was made from; None for a batch of another origin"
+        return self._read.get(id(batch))
 
     def similarity(self, a: Sequence[str], b: Sequence[str]) -> Cosines:
         "Cosine of titles by the zero-shot encoder, (n, m)"
@@ -215,6 +222,7 @@ def _prepare(
         return asdict(client.bill())
     self.__dict__.pop("data", None)
     self._fields.clear()
+    self._read.clear()
     return self.stage("prepare", key, work, outputs=outputs)
 
 # %% ../nbs/09a_pipeline.ipynb #5e8c31aa
@@ -234,91 +242,9 @@ def _encode(self: Pipeline) -> dict[str, Any]:
     key = [self.key_of("prepare"), self.embedder.backbone_hash, c.window, c.max_windows, c.layout]
     return self.stage("encode", key, work)
 
-# %% ../nbs/09a_pipeline.ipynb #03f9776c
-def _role_source(self: Pipeline) -> tuple[Source, list[str], list[str], np.ndarray]:
-    "The role pairs, the ids of their rows, and all (resume, job) rows that match: no negatives"
-    role, resume_ids, job_ids = make_source("role", ROLE_KINDS, self.data, self.fields,
-                                            weight=self.config.role_weight)
-    alike = role_matrix([self.data.resumes[i] for i in resume_ids],
-                        [self.data.jobs[i] for i in job_ids], self.similarity)
-    matches = np.argwhere(alike >= self.config.data.pairs.min_role)
-    role.spare(matches)  # the caps left most of them out of the pairs
-    return role, resume_ids, job_ids, matches
-
-
-def _fit(self: Pipeline, number: int, role: Source) -> dict[str, Any]:
-    "Train one round on the role pairs, with their hard negatives, and own skills: rounds/NUMBER"
-    folder, c = self.run / f"rounds/{number}", self.config
-    refuse_test_texts(self.folder / "data", [d for kind in ("resume", "job") for d in
-                                             self.data.side(kind, "train", derived=True)])
-    torch.manual_seed(c.seed)
-    own, _, _ = make_source("own-skills", ("own-skills",), self.data, self.fields, weight=1.0)
-    means = torch.cat([x.mean() for x in (role.resumes, role.jobs, own.resumes, own.jobs)])
-    model = DualEncoder(means.shape[1], c.encoder).start_from(means)
-    result = train(model, [own] + [role] * (c.role_weight > 0), c.train, folder,
-                   validate=make_validation(self.data, self.fields), select="select",
-                   key=[self.key_of("encode"), number, c.role_weight, asdict(c.mining), c.seed],
-                   progress=lambda epoch, epochs, row: self.progress(
-                       f"training, round {number}", epoch, epochs))
-    model.save(folder / "model")
-    return {"round": number, "best_epoch": result.best_epoch, "select": result.best,
-            "epochs": len(result.history) - 1, "start": result.history[0],
-            "best": result.history[result.best_epoch], "role_pairs": len(role.pairs),
-            "own_skills_pairs": len(own.pairs), "continued": result.continued}
-
-
-def _train(self: Pipeline) -> dict[str, Any]:
-    "Train the heads; the hard negatives of the role pairs are resumes of a wrong category"
-    def work() -> dict[str, Any]:
-        role, resume_ids, job_ids, _ = self.role_source()
-        wrong = self.data.pairs[self.data.pairs.kind == "wrong-category"]
-        by_job = dict(zip(wrong.job_id, wrong.resume_id, strict=True))
-        place = {id: n for n, id in enumerate(resume_ids)}
-        role.hard_resumes = np.array([[place.get(by_job.get(job_ids[j]), -1)]
-                                      for _, j in role.pairs])
-        return self.fit(0, role)
-
-    key = [self.key_of("encode"), asdict(self.config.train), asdict(self.config.encoder),
-           self.config.role_weight, self.config.seed]
-    return self.stage("train", key, work, outputs=("rounds/0/model/config.json",))
-
-# %% ../nbs/09a_pipeline.ipynb #cb3bb7bd
-def _mine(self: Pipeline) -> dict[str, Any]:
-    "Mine runner-up negatives with the last round's model, train again; as many rounds as set"
-    def work() -> dict[str, Any]:
-        rounds, (role, _, _, matches) = [], self.role_source()
-        for number in range(1, self.config.rounds + 1):
-            model = load_dual_encoder(self.run / f"rounds/{number - 1}/model")
-            with torch.inference_mode():
-                vectors = [model(b, k).numpy() for b, k in ((role.resumes, "resume"),
-                                                           (role.jobs, "job"))]
-            for_resumes, for_jobs = mine_both(
-                *vectors, role.pairs, exclude=matches,
-                config=replace(self.config.mining, similarity=self.config.encoder.similarity),
-                resume_groups=role.resume_groups, job_groups=role.job_groups)
-            role.hard_resumes, role.hard_jobs = for_jobs.matrix(), for_resumes.matrix()
-            rounds.append({**self.fit(number, role), "for_resumes": for_resumes.report.as_dict(),
-                           "for_jobs": for_jobs.report.as_dict()})
-        start = read_json(self.run / "stages" / "train.json")
-        # the round that validation prefers goes on; a round that gained nothing is not used
-        best = max([start, *rounds], key=lambda r: r["select"])["round"]
-        for name in ("config.json", "model.safetensors"):
-            with atomic_path(self.run / "best" / name) as tmp:
-                tmp.write_bytes((self.run / f"rounds/{best}/model/{name}").read_bytes())
-        history = [json.dumps(dict(json.loads(line), round=n), sort_keys=True) + "\n"
-                   for n in range(len(rounds) + 1) for line in
-                   (self.run / f"rounds/{n}/metrics.jsonl").read_text().splitlines()]
-        write_text(self.run / "metrics.jsonl", "".join(history))
-        return {"rounds": rounds, "best_round": best}
-
-    c = self.config
-    key = [self.key_of("train"), asdict(c.mining), asdict(c.train), c.rounds]
-    return self.stage("mine", key, work, outputs=("best/model.safetensors", "metrics.jsonl"))
-
-
-for _name, _function in (("prepare", _prepare), ("encode", _encode), ("fit", _fit),
-                         ("role_source", _role_source),
-                         ("train", _train), ("mine", _mine)):
+# %% ../nbs/09a_pipeline.ipynb #f6da53ba
+for _name, _function in (("prepare", _prepare), ("encode", _encode), ("train", train_stage),
+                         ("mine", mine_stage), ("trained", read_trained)):
     setattr(Pipeline, _name, _function)
 
 # %% ../nbs/09a_pipeline.ipynb #f2ea5e62
@@ -330,8 +256,8 @@ def _systems(self: Pipeline) -> dict[str, Any]:
     return {"random": random_scorer(self.config.seed), "prior": prior_scorer(train_resumes),
             "TF-IDF": tfidf_scorer(background), "BM25": bm25_scorer(), "zero-shot": zero_shot,
             "five signals": FiveSignals(zero_shot, background=background),
-            "before mining": encoder_score(self, load_dual_encoder(self.folder / "rounds/0/model")),
-            "learned": encoder_score(self, load_dual_encoder(self.folder / "best"))}
+            **{name: encoder_score(trained, trained.model) for name, trained in (
+                ("before mining", self.trained("rounds/0/model")), ("learned", self.trained("best")))}}
 
 # %% ../nbs/09a_pipeline.ipynb #f1ef91d2
 def _test_benchmarks(self: Pipeline) -> list[Benchmark]:
@@ -362,8 +288,8 @@ def _evaluate(self: Pipeline) -> dict[str, Any]:
 def _calibrated(self: Pipeline) -> Calibration:
     "Matched against all other pairs of the validation split"
     role, _ = split_benchmarks(self.data, "validation")
-    model = load_dual_encoder(self.folder / "best")
-    scores = encoder_score(self, model)(list(role.resumes), list(role.jobs))
+    best = self.trained("best")
+    scores = encoder_score(best, best.model)(list(role.resumes), list(role.jobs))
     return fit_calibration(scores[role.gains > 0], scores[role.gains == 0])
 
 
@@ -412,8 +338,9 @@ def _export(
         card = model_card(results)
         write_text(self.run / "card.md", card)
         about = {k: results[k] for k in ("data_hash", "seed", "versions")}
-        model = load_dual_encoder(self.folder / "best")
-        export_model(model, self.embedder, self.run / "model", card=card,
+        best = self.trained("best")
+        tuned = None if best.embedder is self.embedder else best.embedder.backbone
+        export_model(best.model, best.embedder, self.run / "model", card=card, backbone=tuned,
                      calibration=Calibration(**compared["calibration"]),
                      blend=compared["blend"], **about)
         return {"model_sha256": hash_file(self.run / "model" / "model.safetensors")}
@@ -422,9 +349,7 @@ def _export(
         "model/checksums.json", "results.json", "card.md"))
     if to:
         with atomic_path(to) as tmp:
-            tmp.mkdir(parents=True)
-            for p in sorted((self.run / "model").iterdir()):
-                (tmp / p.name).write_bytes(p.read_bytes())
+            shutil.copytree(self.run / "model", tmp)
     return record
 
 

@@ -9,10 +9,11 @@ import hashlib
 import math
 import os
 import re
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ def export_model(
     calibration: Calibration | None = None,  # none: the score is 100 times the similarity
     blend: dict[str, Any] | None = None,  # weight and scales learned on validation; see `Blend`
     card: str = "",  # text of card.md
+    backbone: str | Path | None = None,  # folder of a trunk that was trained: it goes along
     **about: Any,  # more facts for config.json: data hash, seed, results
 ) -> Path:  # the folder
     "Write a model folder that `ContrastiveScorer` opens"
@@ -87,6 +89,8 @@ def export_model(
                    calibration=asdict(calibration or Calibration()), blend=blend or EVEN_BLEND,
                    about=about)
         (tmp / "card.md").write_text(card or "# Model\n", encoding="utf-8")
+        if backbone:
+            shutil.copytree(backbone, tmp / "backbone")
         names = sorted(p.name for p in tmp.iterdir())
         write_json(tmp / "checksums.json", {n: hash_file(tmp / n) for n in names})
     return Path(folder)
@@ -188,7 +192,9 @@ class ContrastiveScorer:
         from resume_contrastive.encoder import load_dual_encoder
 
         model = load_dual_encoder(self.path)
-        embedder = model.config.embedder()
+        trunk = Path(self.path) / "backbone"  # there when the trunk was trained too
+        changes = {"backbone": str(trunk)} if trunk.is_dir() else {}
+        embedder = replace(model.config, **changes).embedder()
         if embedder.backbone_hash != config["backbone_sha256"]:
             raise ValueError(f"{self.path} was trained on other weights of "
                              f"{model.config.backbone!r} than those installed.")

@@ -244,7 +244,11 @@ class Loop:
         self.sources, self.config = sources, config
         device = self.accelerator.device
         self.model, self.objective = model.to(device), Objective(config).to(device)
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, self.objective, config))
+        groups = parameter_groups(model, self.objective, config)
+        if not groups:
+            raise ValueError("there is nothing to train: the heads have no parameters and the trunk "
+                             "is frozen. Set dim, or trainable to 'last-2' or 'full'")
+        self.optimizer = torch.optim.AdamW(groups)
         self.modules = {"model": model, "objective": self.objective}
         if config.average:
             swa = torch.optim.swa_utils

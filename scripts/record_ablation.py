@@ -32,7 +32,7 @@ FIGURES = ("select", "role", "role_resume_to_job", "role_job_to_resume", "fit", 
            "own_skills_auc", "triples", "rjdb", "alignment", "uniformity", "best_epoch", "seconds")
 V1 = dict(encoder=dict(interaction="attention", merge="learned", dim=0, sides="separate"),
           train=dict(masks=False, shared_hard=True), own=0.0, role=1.0)
-V2 = dict(encoder=dict(layout="flat", dim=0, sides="shared"),
+V2 = dict(encoder=dict(layout="flat", max_windows=2, dim=0, sides="shared"),  # 512 tokens
           train=dict(temperature=0.05, shared_hard=True), own=0.0, role=1.0, mined="band")
 
 
@@ -44,7 +44,7 @@ def study() -> list[tuple[str, str, dict, int]]:
         ("default", "zero-shot", dict(train=dict(epochs=0)), 1),
         ("ConFit", "v1: fields attend, role pairs, no masks", V1, 3),
         ("ConFit", "v1 + in-batch masks", V1 | dict(train=dict(masks=True, shared_hard=True)), 1),
-        ("ConFit", "v2: flat text, role pairs, band mining", V2, 3),
+        ("ConFit", "v2: flat text to 512 tokens, role pairs, band mining", V2, 3),
         ("pairs", "role pairs only", dict(own=0.0, role=1.0), 3),
         ("pairs", "own-skills pairs only", dict(role=0.0), 3),
         ("pairs", "role weight 1", dict(role=1.0), 1),
