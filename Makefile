@@ -55,7 +55,7 @@ record: $(VENV)/.dev  ## write data/results/ from runs/demo and runs/real, then 
 records: $(VENV)/.dev  ## write the records of the data chapters from the real data (half an hour on 2 cores)
 	@test -n "$${RESUME_CONTRASTIVE_DATA:-}" || { echo "make: set RESUME_CONTRASTIVE_DATA, see data/README.md"; exit 1; }
 	@for name in reading scrubber pairs augmentation splits; do echo "== $$name"; $(BIN)/python scripts/record_$$name.py; done
-	@for name in reading fuzz_readers; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py --out data/results/$$name.json; done
+	@for name in reading fuzz_readers roles; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py --out data/results/$$name.json; done
 	@echo "== prepare"; $(BIN)/python benchmarks/prepare.py --real --threads 1 --out data/results/prepare.json
 
 test: $(VENV)/.dev  ## every check, in the order of the list in CONTRIBUTING.md

@@ -13,6 +13,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,9 +22,18 @@ import numpy as np
 NOISE = 0.3  # length of the noise beside a unit vector
 
 
-def measure(scale: int, known: bool, cache: str) -> dict:
+def real_titles() -> dict[str, list[str]]:
+    """The titles of both sides."""
+    from resume_contrastive.documents import read_table
+
+    folder = Path(os.environ["RESUME_CONTRASTIVE_DATA"]) / "kaggle"
+    return {kind: [d.title for d in read_table(folder / name, kind)[0]]
+            for kind, name in (("resume", "Resume.csv"), ("job", "training_data.csv"))}  # fmt: skip
+
+
+def measure(scale: int, known: bool, cache: str, file: str) -> dict:
     """Match `scale` copies of the real titles; returns counts, seconds and MiB."""
-    from resume_contrastive.documents import Document, read_table
+    from resume_contrastive.documents import Document
     from resume_contrastive.encoder import EncoderConfig
     from resume_contrastive.occupations import read_occupations
     from resume_contrastive.pairs import Cosines, PairConfig, match_roles, normalise_title
@@ -31,8 +41,7 @@ def measure(scale: int, known: bool, cache: str) -> dict:
     root = Path(os.environ["RESUME_CONTRASTIVE_DATA"])
     encoder = EncoderConfig().embedder(cache=cache)
     sides = []
-    for kind, name in (("resume", "Resume.csv"), ("job", "training_data.csv")):
-        titles = [d.title for d in read_table(root / "kaggle" / name, kind)[0]]
+    for kind, titles in json.loads(Path(file).read_text()).items():
         sides.append([Document(id=f"{n}-{k}", kind=kind, title=f"site{k} {t}" if t else "")
                       for k in range(scale) for n, t in enumerate(titles)])  # fmt: skip
     plain = sorted({normalise_title(d.title).partition(" ")[2] for s in sides for d in s} - {""})
@@ -71,15 +80,18 @@ def main() -> None:
     p.add_argument("--out", type=Path, help="JSON record to write; nothing is written without it")
     args = p.parse_args()
     rows = []
-    for known in (True, False):
-        for scale in args.scale:
-            case = json.dumps([scale, known, args.cache])
-            command = [sys.executable, __file__, "--measure", case]
-            run = subprocess.run(command, capture_output=True, text=True)
-            if run.returncode:
-                sys.exit(f"failed: {run.stderr.strip().splitlines()[-1:]}")
-            rows.append(json.loads(run.stdout.splitlines()[-1]))
-            print(rows[-1], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "titles.json"
+        file.write_text(json.dumps(real_titles()))
+        for known in (True, False):
+            for scale in args.scale:
+                case = json.dumps([scale, known, args.cache, str(file)])
+                command = [sys.executable, __file__, "--measure", case]
+                run = subprocess.run(command, capture_output=True, text=True)
+                if run.returncode:
+                    sys.exit(f"failed: {run.stderr.strip().splitlines()[-1:]}")
+                rows.append(json.loads(run.stdout.splitlines()[-1]))
+                print(rows[-1], flush=True)
     if args.out:
         from resume_contrastive.store import machine, versions, write_json
 
