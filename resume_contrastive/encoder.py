@@ -29,6 +29,7 @@ class EncoderConfig:
     "What the encoder is made of; checks itself"
 
     backbone: str = "minilm"  # alias, folder, or hub id
+    native_head: bool = False  # use the backbone's own heads, as JobBERT-v2 has them
     window: int = 256  # tokens of one window, special tokens included
     max_windows: int = 0  # windows read of each document; 0 = all of them
     layout: str = "sections"  # 'sections': fields apart (ConFit v1); 'flat': one text (v2)
@@ -55,7 +56,7 @@ class EncoderConfig:
     def embedder(self, **kwargs: Any) -> Embedder:
         "The reader of this configuration; `cache`, `progress` and `batch_tokens` are passed on"
         return Embedder(self.backbone, window=self.window, max_windows=self.max_windows,
-                        layout=self.layout, **kwargs)
+                        layout=self.layout, native_head=self.native_head, **kwargs)
 
 # %% ../nbs/03_encoder.ipynb #9daae0fd
 class Head(nn.Module):

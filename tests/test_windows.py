@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from tiny import ARCHITECTURES, save_backbone
 
+from resume_contrastive import backbones
 from resume_contrastive import windows as module
 from resume_contrastive.documents import Document
 from resume_contrastive.windows import (
@@ -154,7 +155,7 @@ def test_a_long_text_without_spaces_fits_its_windows_when_read_alone(minilm):
 
 
 def test_a_prompt_does_not_push_words_out_of_the_window(minilm, monkeypatch):
-    monkeypatch.setitem(module.PROMPTS, find_backbone("minilm"), {"job": "query: "})
+    monkeypatch.setitem(backbones.PROMPTS, find_backbone("minilm"), {"job": "query: "})
     embedder = Embedder(window=16)
     embedder._loaded = minilm[0], None
     windows = embedder.windows(doc("cook rice " * 30))
