@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,11 +36,12 @@ from .store import atomic_path, hash_file
 log = logging.getLogger(__name__)
 
 # %% auto #0
-__all__ = ['log', 'FIELDS', 'Window', 'cut_windows', 'token_batches', 'VectorCache', 'FieldBatch', 'pool_fields', 'Embedder',
-           'reading_report']
+__all__ = ['log', 'FIELDS', 'TAXA', 'Window', 'cut_windows', 'token_batches', 'VectorCache', 'FieldBatch', 'pool_fields',
+           'Embedder', 'reading_report']
 
 # %% ../nbs/03a_windows.ipynb #5274c9af
 FIELDS = ("title", *dict.fromkeys(s for names in SECTIONS.values() for s in names), "all")
+TAXA = {"resume": "Resume Content", "job": "Job Information"}  # ConFit v1's names of the sides
 
 
 @dataclass(frozen=True)
@@ -241,15 +244,21 @@ class Embedder:
         max_windows: int = 0,  # windows read of each document; 0 = all of them
         layout: str = "sections",  # 'sections': fields apart; 'flat': the document is one text
         cache: str | Path | None = None,  # folder for vectors; None: memory only
-        batch_tokens: int = 4096,  # most tokens of a batch
+        batch_tokens: int = 512,  # most tokens of a batch; a GPU takes 32,768 at least
+        workers: int = 0,  # threads that read batches on a CPU; 0 = as many as torch uses
         progress: Callable[[int, int], None] | None = None,  # called with tokens done, and in all
+        missing: str = "mask",  # a missing field: 'mask' it, or read 'unknown' (ConFit v1)
+        field_prefix: bool = False,  # name side and section before each text (ConFit v1)
         native_head: bool = False,  # use the backbone's own heads, as JobBERT-v2 has them
     ):
         if window < 8:
             raise ValueError(f"window must be >= 8 tokens, got {window}")
         if layout not in ("sections", "flat"):
             raise ValueError(f"layout must be 'sections' or 'flat', got {layout!r}")
-        self.backbone, self.window = backbone, window
+        if missing not in ("mask", "unknown"):
+            raise ValueError(f"missing must be 'mask' or 'unknown', got {missing!r}")
+        self.backbone, self.window, self.workers = backbone, window, workers
+        self.missing, self.field_prefix = missing, field_prefix
         self.max_windows, self.layout = max_windows, layout
         where = find_backbone(backbone)
         weights = Path(where) / "model.safetensors"
@@ -284,24 +293,66 @@ class Embedder:
         "Dimensions of a window vector"
         return self._load()[1].dim
 
-    def _route(self, document: Document, name: str) -> str:
-        return route_of(self.routes, document.kind, name) if self.routes else ""
+# %% ../nbs/03a_windows.ipynb #26b00682
+def _parts(self: Embedder, document: Document) -> dict[str, str]:
+    "Field name -> text, title first"
+    parts = {"title": document.title, **document.sections}
+    if self.layout == "flat":
+        parts = {"all": document.text}
+    if self.missing == "mask":
+        return {name: part for name, part in parts.items() if part}
+    names = parts if self.layout == "flat" else ("title", *SECTIONS[document.kind])
+    return {n: parts[n] if parts.get(n, "").strip() else "UNKNOWN" for n in names}
 
-    def windows(self, document: Document, limit: int | None = None) -> list[Window]:
-        "The windows of a document, title first, then sections; `limit` overrides `max_windows`"
-        tokenizer, parts = self._load()[0], {"title": document.title, **document.sections}
-        if self.layout == "flat":
-            parts = {"all": document.text}
-        prompt = self.prompts.get(document.kind, "")
+
+def _windows(self: Embedder, document: Document, limit: int | None = None) -> list[Window]:
+    "The windows of a document, title first, then sections; `limit` overrides `max_windows`"
+    tokenizer, kind, found = self._load()[0], document.kind, []
+    for name, part in _parts(self, document).items():
+        prompt = self.prompts.get(kind, "")
+        if self.field_prefix:
+            prompt += f"{TAXA[kind]}: section {name}. "
         size = (self.window - tokenizer.num_special_tokens_to_add()
                 - len(tokenizer(prompt, add_special_tokens=False)["input_ids"]))
-        found = [Window(prompt + text, name, n, self._route(document, name)) for name, part in parts.items() if part
-                 for text, n in cut_windows(part, tokenizer, size)]
-        return found[: (self.max_windows if limit is None else limit) or None]
+        if size < 1:
+            raise ValueError(f"a window of {self.window} tokens has no room behind {prompt!r}")
+        route = route_of(self.routes, kind, name) if self.routes else ""
+        found += [Window(prompt + text, name, n, route)
+                  for text, n in cut_windows(part, tokenizer, size)]
+    return found[: (self.max_windows if limit is None else limit) or None]
+
+
+Embedder.windows = _windows
 
 # %% ../nbs/03a_windows.ipynb #e078d0a0
-@torch.inference_mode()
-def _embed(self: Embedder, texts: Sequence[str], routes: Sequence[str] | None = None) -> np.ndarray:
+def _read_batches(
+    self: Embedder, ids: list[list[int]], batches: list[list[int]]
+) -> Iterator[np.ndarray]:
+    "Vectors of each batch in order; on a CPU several are read at once, each by a single thread"
+    tokenizer, trunk = self._load()
+    device, threads = next(trunk.parameters()).device, torch.get_num_threads()
+
+    @torch.inference_mode()
+    def read(batch: list[int]) -> np.ndarray:
+        padded = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt")
+        vectors = trunk(padded["input_ids"].to(device), padded["attention_mask"].to(device))
+        return vectors.float().cpu().numpy()
+
+    if device.type != "cpu":
+        yield from map(read, batches)
+        return
+    pool = ThreadPoolExecutor(self.workers or threads, initializer=torch.set_num_threads,
+                              initargs=(1,))
+    try:
+        yield from pool.map(read, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # the setting is the whole process's
+
+
+def _embed(
+    self: Embedder, texts: Sequence[str], routes: Sequence[str] | None = None
+) -> np.ndarray:
     "Unit vectors of texts no longer than a window, (n, d) float32; `routes`: the heads to use"
     keys = [VectorCache.key(t) for t in texts]
     new = self.cache.missing(keys)
@@ -309,20 +360,22 @@ def _embed(self: Embedder, texts: Sequence[str], routes: Sequence[str] | None = 
         tokenizer, trunk = self._load()
         text = dict(zip(keys, texts, strict=True))
         new.sort()  # the order of the texts in the request must not matter
+        start = time.perf_counter()
         ids = tokenizer([text[k] for k in new], truncation=True, max_length=self.window,
                         return_attention_mask=False, return_token_type_ids=False)["input_ids"]
-        done, total, start = 0, sum(map(len, ids)), time.perf_counter()
-        for batch in token_batches([len(x) for x in ids], self.batch_tokens):
-            padded = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt")
-            device = next(trunk.parameters()).device
-            vectors = trunk(padded["input_ids"].to(device), padded["attention_mask"].to(device))
-            self.cache.put([new[i] for i in batch], vectors.float().cpu().numpy())
-            done += sum(len(ids[i]) for i in batch)
-            self.encoded += len(batch)
-            if len(self.cache.fresh) >= 1024:
-                self.cache.flush()
-            if self.progress:
-                self.progress(done, total)
+        on_cpu = next(trunk.parameters()).device.type == "cpu"
+        batches = token_batches([len(x) for x in ids],
+                                self.batch_tokens if on_cpu else max(self.batch_tokens, 32768))
+        done, total = 0, sum(map(len, ids))
+        with closing(_read_batches(self, ids, batches)) as vectors:
+            for batch, found in zip(batches, vectors, strict=True):
+                self.cache.put([new[i] for i in batch], found)
+                done += sum(len(ids[i]) for i in batch)
+                self.encoded += len(batch)
+                if len(self.cache.fresh) >= 1024:
+                    self.cache.flush()
+                if self.progress:
+                    self.progress(done, total)
         self.seconds += time.perf_counter() - start
         self.cache.flush()
     if not keys:
