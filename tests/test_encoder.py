@@ -14,6 +14,7 @@ from resume_contrastive.documents import Document, read_table
 from resume_contrastive.encoder import (
     DualEncoder,
     EncoderConfig,
+    confit,
     encoder_score,
     leading_directions,
     load_dual_encoder,
@@ -100,6 +101,73 @@ def test_at_the_start_the_ranking_is_that_of_the_zero_shot_encoder(corpus):
         score = encoder_score(embedder, model)(*corpus)
         assert spearmanr(score.ravel(), zero.ravel())[0] > 0.995, change
         assert (score.argmax(1) == zero.argmax(1)).all(), change
+
+
+def test_on_real_documents_the_ranking_at_the_start_is_the_zero_shot_one(real_data):
+    everyone = [
+        read_table(real_data / "kaggle" / name, kind)[0]
+        for name, kind in (("Resume.csv", "resume"), ("training_data.csv", "job"))
+    ]
+    scored, seen = ([d[n : n + 500 : 8][:60] for d in everyone] for n in (0, 3))
+    embedder = Embedder(max_windows=2)
+    zero = encoder_score(embedder)(*scored)
+    assert zero.shape == (60, 60)
+    # other documents than those scored, and fewer of them than dimensions
+    means = torch.cat([Embedder(max_windows=1).fields(x).mean() for x in seen])
+    for change, dim, least in (
+        ({}, None, 0.98),
+        (dict(interaction="attention", merge="learned", sides="shared"), None, 0.98),
+        ({}, 128, 0.9),
+        ({}, 64, 0.8),
+    ):
+        model = DualEncoder(384, EncoderConfig(**change)).start_from(means)
+        score = encoder_score(embedder, model, dim)(*scored)
+        rho = spearmanr(score.ravel(), zero.ravel())[0]
+        print(change, dim, round(rho, 4))
+        assert rho >= least, (change, dim, rho)
+
+
+# ---------------------------------------------------------------- the papers
+
+
+def test_the_papers_encoders_run(tmp_path, corpus):
+    folder = save_backbone(tmp_path, "bert")
+    for version in (1, 2):
+        config = confit(version, backbone=folder, window=64)
+        embedder = config.embedder()
+        sides = [embedder.fields(x) for x in corpus]
+        model = DualEncoder(32, config).start_from(torch.cat([s.mean() for s in sides]))
+        assert np.isfinite(encoder_score(embedder, model)(*corpus)).all()
+        if version == 1:  # every document has every field, and they count alike
+            assert all((s.weights > 0).all() for s in sides)
+            merged = model.eval()(sides[1], "job")
+            mean = torch.nn.functional.normalize(sides[1].vectors.mean(1), dim=1)
+            assert torch.allclose(merged, mean, atol=1e-5)
+    with pytest.raises(ValueError, match="version must be 1 or 2, got 3"):
+        confit(3)
+
+
+def test_equal_fields_by_brute_force():
+    data = batch(seed=7)
+    model = DualEncoder(16, EncoderConfig(dim=0, field_weight="equal"))
+    out = model(data, "resume")
+    for i in range(4):
+        mean = data.vectors[i][data.weights[i] > 0].mean(0)
+        assert torch.allclose(out[i], mean / mean.norm(), atol=1e-5)
+    assert not out[-1].any()
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_vectors_can_be_cut_to_their_leading_dimensions(similarity):
+    model = DualEncoder(16, EncoderConfig(dim=8, similarity=similarity)).start_from(torch.eye(16))
+    whole, cut = model(batch(), "job"), model(batch(), "job", 4)
+    want = whole[:, :4]
+    if similarity == "cosine":
+        want = torch.nn.functional.normalize(want, dim=1)
+    assert torch.allclose(cut, want, atol=1e-6) and cut.shape == (5, 4)
+    for dim in (0, 9):
+        with pytest.raises(ValueError, match=f"dim must be 1 to 8 for this encoder, got {dim}"):
+            model(batch(), "job", dim)
 
 
 # ---------------------------------------------------------------- options
@@ -219,6 +287,8 @@ def test_directions_are_orthonormal_fixed_in_sign_and_the_best_of_their_number()
         (dict(sides="both"), "sides must be one of"),
         (dict(interaction="full"), "interaction must be"),
         (dict(layout=""), "layout must be one of"),
+        (dict(missing="drop"), "missing must be one of mask, unknown, got 'drop'"),
+        (dict(field_weight=""), "field_weight must be one of tokens, equal"),
         (dict(dim=-1), "must be >= 0, got -1 and 0"),
         (dict(max_windows=-2), "must be >= 0, got 256 and -2"),
     ],

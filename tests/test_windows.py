@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from tiny import ARCHITECTURES, save_backbone
 
+from resume_contrastive import backbones
 from resume_contrastive import windows as module
-from resume_contrastive.documents import Document
+from resume_contrastive.documents import SECTIONS, Document
 from resume_contrastive.windows import (
     FIELDS,
     Embedder,
@@ -154,7 +155,7 @@ def test_a_long_text_without_spaces_fits_its_windows_when_read_alone(minilm):
 
 
 def test_a_prompt_does_not_push_words_out_of_the_window(minilm, monkeypatch):
-    monkeypatch.setitem(module.PROMPTS, find_backbone("minilm"), {"job": "query: "})
+    monkeypatch.setitem(backbones.PROMPTS, find_backbone("minilm"), {"job": "query: "})
     embedder = Embedder(window=16)
     embedder._loaded = minilm[0], None
     windows = embedder.windows(doc("cook rice " * 30))
@@ -200,6 +201,37 @@ def test_the_order_of_the_request_changes_no_bit(tiny):
     assert np.array_equal(forth, back[::-1])
 
 
+def test_the_number_of_workers_changes_no_bit(tiny):
+    texts = [f"cook {n} rice" * (1 + n % 5) for n in range(60)]
+    threads = torch.get_num_threads()
+    found = [Embedder(tiny, window=32, batch_tokens=100, workers=n).embed(texts) for n in (1, 2, 5)]
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
+    assert torch.get_num_threads() == threads
+
+
+def test_an_error_while_reading_is_not_swallowed(tiny):
+    embedder = Embedder(tiny, window=32, batch_tokens=32)
+    embedder._load()[1].model.forward = lambda **_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        embedder.embed(["cook", "rice", "sauce and team"])
+
+
+def test_missing_fields_and_prefixes_as_in_confit_v1(tiny):
+    job = Document(id="j", kind="job", sections={"about": "cook " * 90, "requirements": " "})
+    embedder = Embedder(tiny, window=64, missing="unknown", field_prefix=True)
+    windows = embedder.windows(job)
+    assert [w.field for w in windows if w.text.endswith("UNKNOWN")] == [
+        n for n in ("title", *SECTIONS["job"]) if n != "about"
+    ]
+    about = [w.text for w in windows if w.field == "about"]
+    assert len(about) > 1 and all(t.startswith("Job Information: section about. ") for t in about)
+    assert max(length(embedder._load()[0], w.text) for w in windows) <= 62
+    flat = Embedder(tiny, window=64, missing="unknown", layout="flat")
+    assert [w.text for w in flat.windows(Document(id="e", kind="job"))] == ["UNKNOWN"]
+    plain = Embedder(tiny, window=64).windows(doc("cook rice", title="Chef"))
+    assert [w.text for w in plain] == ["Chef", "cook rice"]
+
+
 def test_progress_counts_the_tokens_up_to_all_of_them(tiny):
     seen = []
     Embedder(tiny, window=16, batch_tokens=32, progress=lambda a, b: seen.append((a, b))).embed(
@@ -235,6 +267,7 @@ def test_limits_and_layout(tiny):
     ("change", "message"),
     [
         (dict(window=7), "window must be >= 8 tokens, got 7"),
+        (dict(missing="drop"), "missing must be 'mask' or 'unknown', got 'drop'"),
         (dict(layout="tree"), "layout must be 'sections' or 'flat', got 'tree'"),
     ],
 )

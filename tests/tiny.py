@@ -6,7 +6,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-ARCHITECTURES = ("bert", "mpnet", "xlm-roberta", "modernbert")
+ARCHITECTURES = ("bert", "mpnet", "xlm-roberta", "modernbert", "qwen2", "qwen3")
 LETTERS = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
 WORDS = ["cook", "chef", "rice", "sauce", "nurse", "python", "software", "engineer", "team", "and"]
 SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
@@ -39,6 +39,18 @@ def _pieces():
     return tok, {t: i for i, (t, _) in enumerate(vocab)}
 
 
+def _bytes():
+    """Bytes as Qwen has them, without merges; an end mark after the text."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {t: i for i, t in enumerate(["<|endoftext|>", *letters])}
+    tok = Tokenizer(models.BPE(vocab, []))
+    tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tok.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[("<|endoftext|>", 0)]
+    )
+    return tok, vocab
+
+
 def save_backbone(folder: Path, kind: str = "bert", **sizes: int) -> str:
     """Write a random transformer of a kind to a folder, with the same weights each time."""
     marks = {
@@ -46,8 +58,11 @@ def save_backbone(folder: Path, kind: str = "bert", **sizes: int) -> str:
         "mpnet": ("<pad>", "[UNK]", "<s>", "</s>"),
         "xlm-roberta": ("<pad>", "<unk>", "<s>", "</s>"),
         "modernbert": ("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
+        "qwen2": ("<|endoftext|>", None, None, None),
+        "qwen3": ("<|endoftext|>", None, None, None),
     }[kind]
-    tok, ids = _pieces() if kind == "xlm-roberta" else _wordpiece(*marks)
+    tokenizer = {"xlm-roberta": _pieces, "qwen2": _bytes, "qwen3": _bytes}
+    tok, ids = tokenizer.get(kind, lambda: _wordpiece(*marks))()
     sizes = {**SIZES, **sizes, "vocab_size": len(ids), "pad_token_id": ids[marks[0]]}
     sizes.setdefault("max_position_embeddings", 256)
     if kind == "modernbert":
@@ -57,17 +72,22 @@ def save_backbone(folder: Path, kind: str = "bert", **sizes: int) -> str:
             bos_token_id=ids[marks[2]],
             eos_token_id=ids[marks[3]],
         )
+    if kind.startswith("qwen"):
+        sizes |= dict(num_key_value_heads=2, head_dim=8, eos_token_id=0, bos_token_id=None)
     config, model = {
         "bert": (transformers.BertConfig, transformers.BertModel),
         "mpnet": (transformers.MPNetConfig, transformers.MPNetModel),
         "xlm-roberta": (transformers.XLMRobertaConfig, transformers.XLMRobertaModel),
         "modernbert": (transformers.ModernBertConfig, transformers.ModernBertModel),
+        "qwen2": (transformers.Qwen2Config, transformers.Qwen2Model),
+        "qwen3": (transformers.Qwen3Config, transformers.Qwen3Model),
     }[kind]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model(config(**sizes)).save_pretrained(folder, safe_serialization=True)
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tok,
+        padding_side="left" if kind.startswith("qwen") else "right",
         pad_token=marks[0],
         unk_token=marks[1],
         cls_token=marks[2],
