@@ -30,7 +30,7 @@ from resume_contrastive.validation import make_validation, triple_gains
 
 FIGURES = ("select", "role", "role_resume_to_job", "role_job_to_resume", "fit", "own_skills",
            "own_skills_auc", "triples", "rjdb", "alignment", "uniformity", "best_epoch", "seconds")
-V1 = dict(encoder=dict(interaction="attention", merge="learned", dim=0, sides="separate"),
+V1 = dict(encoder=dict(interaction="attention", merge="learned", field_weight="equal", dim=0),
           train=dict(masks=False, shared_hard=True), own=0.0, role=1.0)
 V2 = dict(encoder=dict(layout="flat", max_windows=2, dim=0, sides="shared"),  # 512 tokens
           train=dict(temperature=0.05, shared_hard=True), own=0.0, role=1.0, mined="band")
