@@ -182,7 +182,7 @@ def pieces_of(
                                  or (kind == "name" and name not in _LISTS))))
     return out
 
-
+# %% ../nbs/01b_counterfactuals.ipynb #8b37df34
 def without_pieces(
     document: Document,
     pieces: Sequence[Piece],  # all of the document's, as `pieces_of` returns them

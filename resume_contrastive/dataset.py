@@ -352,9 +352,10 @@ def wrong_category(resumes: list[Document], jobs: list[Document], pairs: Any, co
     place = [{d.id: n for n, d in enumerate(side)} for side in (resumes, jobs)]
     found = found.drop_duplicates()
     alike = match.cells(found.resume_id.map(place[0]), found.job_id.map(place[1]))[0]
+    far = found[alike < match.least / 2]  # its own title is far as well
     rows = [(r, j, "wrong-category", 0.0, 0.0, np.nan, 1 - near,
              f"{category[r]} is far from every category of the job")
-            for r, j in found[alike < match.least / 2].itertuples(index=False)]  # of a far title, too
+            for r, j in far.itertuples(index=False)]
     known = [[round(float(x), 4) if np.isfinite(x) else None for x in row] for row in matrix]
     return (pd.DataFrame(rows, columns=list(PAIR_COLUMNS)).assign(split="train"),
             {"categories": names, "matrix": known})
