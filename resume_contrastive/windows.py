@@ -349,7 +349,7 @@ def _read_batches(
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # the setting is the whole process's
 
-
+# %% ../nbs/03a_windows.ipynb #e078d0a1
 def _embed(
     self: Embedder, texts: Sequence[str], routes: Sequence[str] | None = None
 ) -> np.ndarray:
