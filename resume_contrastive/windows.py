@@ -53,7 +53,7 @@ class Window:
     tokens: int  # its length in tokens, without the special ones
     route: str = ""  # which of the trunk's own heads reads it; '' without such heads
 
-
+# %% ../nbs/03a_windows.ipynb #5274c9b0
 def cut_windows(
     text: str,  # text of one field
     tokenizer: Any,  # a fast tokenizer (it must report offsets)
