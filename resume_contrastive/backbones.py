@@ -104,7 +104,7 @@ def _modules(where: str) -> list[tuple[str, str]]:
     modules = _json(where, "modules.json") or []
     return [(m["type"].rsplit(".", 1)[-1], m["path"]) for m in modules if m["path"]]
 
-
+# %% ../nbs/03b_backbones.ipynb #b0c1d2f7
 def read_pooling(
     where: str,  # a folder or hub id
 ) -> str:  # 'mean', 'cls' or 'last'
@@ -162,7 +162,7 @@ def _dense(where: str, folder: str) -> tuple[nn.Module, str]:
     linear.load_state_dict({k.removeprefix("linear."): v for k, v in load_file(weights).items()})
     return nn.Sequential(linear, getattr(nn, name)()), hash_file(weights)
 
-
+# %% ../nbs/03b_backbones.ipynb #b0c1d2f5
 def read_heads(
     where: str,  # a folder or hub id
 ) -> tuple[nn.ModuleDict, str]:  # (route -> layers after the pooling, hash of their weights)
@@ -193,7 +193,7 @@ def read_heads(
     heads = nn.ModuleDict({route: nn.Sequential(*layers) for route, layers in chains.items()})
     return heads.eval(), hashlib.sha256(":".join(hashes).encode()).hexdigest()
 
-
+# %% ../nbs/03b_backbones.ipynb #b0c1d2f6
 def route_of(
     routes: Sequence[str],  # routes of a model's heads
     kind: str,  # 'resume' or 'job'
@@ -218,7 +218,9 @@ class Trunk(nn.Module):
     ):
         super().__init__()
         self.model = model if model is not None else load_backbone(backbone)[1]
-        self.pooling = pooling or (read_pooling(find_backbone(backbone)) if model is None else "mean")
+        if pooling is None:
+            pooling = "mean" if model is not None else read_pooling(find_backbone(backbone))
+        self.pooling = pooling
         if self.pooling not in ("mean", "cls", "last"):
             raise ValueError(f"pooling must be 'mean', 'cls' or 'last', got {self.pooling!r}")
         self.heads = heads

@@ -53,7 +53,7 @@ class Window:
     tokens: int  # its length in tokens, without the special ones
     route: str = ""  # which of the trunk's own heads reads it; '' without such heads
 
-
+# %% ../nbs/03a_windows.ipynb #5274c9b0
 def cut_windows(
     text: str,  # text of one field
     tokenizer: Any,  # a fast tokenizer (it must report offsets)
@@ -349,7 +349,7 @@ def _read_batches(
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # the setting is the whole process's
 
-
+# %% ../nbs/03a_windows.ipynb #e078d0a1
 def _embed(
     self: Embedder, texts: Sequence[str], routes: Sequence[str] | None = None
 ) -> np.ndarray:
