@@ -2,7 +2,8 @@
 
 `python scripts/record_ablation.py runs/real` reads the data of a run whose `prepare` stage is done,
 trains the heads once for each row and seed, and writes `data/results/ablation.json`: the figures
-of the best epoch, the triples of `rjdb` (never trained on here), and the seconds. Finished rows are
+of the best epoch, the triples of `rjdb` (never trained on here), the seconds, and the difference
+from the default by query with its 95 % interval, over the seeds that both have. Finished rows are
 kept in a file in the run folder, so that a stopped study goes on. Test data is not read.
 """
 
@@ -20,13 +21,14 @@ import torch
 from resume_contrastive.benchmarks import triples_benchmark
 from resume_contrastive.dataset import ROLE_KINDS, read_dataset
 from resume_contrastive.encoder import DualEncoder, EncoderConfig
+from resume_contrastive.metrics import auc, ndcg_at_k, paired_difference
 from resume_contrastive.mining import MiningConfig, mine_both
 from resume_contrastive.pairs import role_matrix
 from resume_contrastive.pipeline import PipelineConfig
 from resume_contrastive.sources import make_source, make_triples
 from resume_contrastive.store import code_hash, hash_value, machine, versions, write_json
 from resume_contrastive.training import TrainConfig, train
-from resume_contrastive.validation import make_validation, triple_gains
+from resume_contrastive.validation import make_validation, split_benchmarks, split_triples
 
 FIGURES = ("select", "role", "role_resume_to_job", "role_job_to_resume", "fit", "own_skills",
            "own_skills_auc", "triples", "rjdb", "alignment", "uniformity", "best_epoch", "seconds")
@@ -93,6 +95,7 @@ class Study:
         self.base = PipelineConfig()
         self.rjdb = triples_benchmark(rjdb) if rjdb else None
         self.embedders, self.known = {}, {}
+        self.benchmarks = split_benchmarks(self.data, "validation")
 
     def fields(self, encoder: EncoderConfig):
         """Documents to field vectors; the same list is pooled once."""
@@ -118,14 +121,40 @@ class Study:
             self.known[name] = np.argwhere(found >= self.least)
         return self.known[name]
 
-    def on_rjdb(self, model: DualEncoder, fields) -> float:
-        """Share of triples in which the matched resume is above the unmatched one."""
-        n = len(self.rjdb.jobs)
-        with torch.inference_mode():
-            jobs = model.eval()(fields(list(self.rjdb.jobs)), "job")
-            resumes = model(fields(list(self.rjdb.resumes)), "resume")
-        return triple_gains((resumes[:n] * jobs).sum(1).numpy(),
-                            (resumes[n:] * jobs).sum(1).numpy())[0]
+    def by_query(self, model: DualEncoder, fields) -> dict[str, np.ndarray]:
+        """Figures of single queries; NaN where a query has nothing to find."""
+        def vectors(documents, kind):
+            with torch.inference_mode():
+                return model.eval()(fields(list(documents)), kind).numpy()
+
+        def margins(jobs, better, worse):
+            j = vectors(jobs, "job")
+            gap = ((vectors(better, "resume") - vectors(worse, "resume")) * j).sum(1)
+            return np.where(gap == 0, 0.5, gap > 0)
+
+        role, own = self.benchmarks
+        s = vectors(role.resumes, "resume") @ vectors(role.jobs, "job").T
+        t = vectors(own.jobs, "job") @ vectors(own.resumes, "resume").T
+        out = {"role_resume_to_job": ndcg_at_k(s, role.gains),
+               "role_job_to_resume": ndcg_at_k(s.T, role.gains.T),
+               "own_skills": ndcg_at_k(t, own.gains.T), "own_skills_auc": auc(t, own.gains.T)}
+        asked, better, worse = split_triples(self.data, "validation")
+        if asked:
+            out["triples"] = margins(asked, better, worse)
+        if self.rjdb:
+            n = len(self.rjdb.jobs)
+            out["rjdb"] = margins(self.rjdb.jobs, self.rjdb.resumes[:n], self.rjdb.resumes[n:])
+        return out
+
+    def clusters(self) -> dict[str, list]:
+        """What is resampled together for each figure."""
+        role, own = self.benchmarks
+        asked = split_triples(self.data, "validation")[0]
+        return {"role_resume_to_job": [r.id for r in role.resumes],
+                "role_job_to_resume": [j.id for j in role.jobs],
+                "own_skills": list(own.job_clusters), "own_skills_auc": list(own.job_clusters),
+                "triples": [j.id for j in asked],
+                "rjdb": list(range(len(self.rjdb.jobs))) if self.rjdb else []}
 
     def sources(self, row: dict, fields, config: TrainConfig, encoder: EncoderConfig, seed: int):
         """The sources that a row trains on."""
@@ -191,9 +220,13 @@ class Study:
         start = time.perf_counter()
         model, history, best, fields = self.trained(row, seed)
         figures = {k: v for k, v in history[best].items() if k in FIGURES}
+        queries = self.by_query(model, fields)
         if self.rjdb:
-            figures["rjdb"] = self.on_rjdb(model, fields)
-        return figures | {"best_epoch": best, "seconds": round(time.perf_counter() - start, 1)}
+            figures["rjdb"] = float(queries["rjdb"].mean())
+        queries = {k: [None if np.isnan(x) else round(float(x), 5) for x in v]
+                   for k, v in queries.items()}
+        return figures | {"best_epoch": best, "seconds": round(time.perf_counter() - start, 1),
+                          "queries": queries}
 
 
 def main() -> None:
@@ -226,14 +259,24 @@ def main() -> None:
                   + "  ".join(f"{k} {figures[k]:.3f}" for k in ("select", "role", "own_skills_auc",
                                                                "triples", "rjdb") if k in figures)
                   + f"  epoch {figures['best_epoch']}  {figures['seconds']} s", flush=True)
-    out = []
+    out, clusters = [], study_.clusters()
+    default = [done[k] for s in range(args.seeds)
+               if (k := hash_value([data_hash, asdict(study_.base), {}, s])) in done]
     for group, name, row, seeds in rows:
         entries = [done[k] for s in range(seeds)
                    if (k := hash_value([data_hash, asdict(study_.base), row, s])) in done]
         if entries:
             figures = {f: [e["figures"][f] for e in entries] for f in FIGURES
                        if f in entries[0]["figures"]}
+            difference = {}
+            for k in entries[0]["figures"]["queries"] if row else ():
+                with_, without = (np.mean([np.array(e["figures"]["queries"][k], float)
+                                           for e in side], axis=0)
+                                  for side in (entries, default[:len(entries)]))
+                found = paired_difference(with_, without, np.array(clusters[k], dtype=object))
+                difference[k] = found._asdict()
             out.append({"group": group, "name": name, "changes": row, "seeds": len(entries),
+                        "difference": difference,
                         "mean": {k: float(np.mean(v)) for k, v in figures.items()},
                         "sd": {k: float(np.std(v, ddof=1)) for k, v in figures.items()
                                if len(v) > 1}, "values": figures})

@@ -94,7 +94,6 @@ def main() -> None:
     triples = list(zip(asked.jobs, asked.resumes[:n], asked.resumes[n:], strict=True))
     folds = fold_of(list(asked.jobs), args.folds)
     results = []
-    bm25 = bm25_scorer()
     found = {k: np.zeros(n) for k in ("zero_shot", "fine_tuned", "bm25", "length")}
     for fold in range(args.folds):
         kept = args.work / f"fold-{fold}.json"
@@ -104,11 +103,11 @@ def main() -> None:
         at = np.flatnonzero(folds == fold)
         for k in ("zero_shot", "fine_tuned"):
             found[k][at] = results[-1].pop(k)
-    for i, (job, better, worse) in enumerate(triples):
-        b, w = bm25([better, worse], [job])[:, 0]
-        found["bm25"][i] = 0.5 if b == w else b > w
-        b, w = (len(x.text.split()) for x in (better, worse))
-        found["length"][i] = 0.5 if b == w else b > w
+    lexical = bm25_scorer()(list(asked.resumes), list(asked.jobs))  # all resumes: the index's pool
+    for i, (_, better, worse) in enumerate(triples):
+        for name, b, w in (("bm25", lexical[i, i], lexical[n + i, i]),
+                           ("length", len(better.text.split()), len(worse.text.split()))):
+            found[name][i] = 0.5 if b == w else b > w
     clusters = np.array([j.text for j in asked.jobs])
     longer = np.array([len(b.text.split()) > len(w.text.split()) for _, b, w in triples])
     rows = {}
