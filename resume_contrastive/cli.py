@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import logging
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -96,11 +97,16 @@ def apply_settings(
             new = text
         *path, last = name.strip().split(".")
         place = value
+        if name.strip() == "preset":  # of `training.PRESETS`: sets all of train at once
+            value["preset"] = ""
         for part in path:
             place = place.get(part) if isinstance(place, dict) else None
         if not isinstance(place, dict) or last not in place:
             raise ValueError(f"there is no setting {name!r}; config.json of a run names all")
         place[last] = new
+        if name.strip() == "preset":
+            from resume_contrastive.training import preset
+            value["train"] = plain(preset(value.pop("preset")))
     return config_from(type(config), value)
 
 
@@ -123,10 +129,12 @@ def _say(name: str, event: str, record: dict) -> None:
 def pipeline(folder: Path, cache: Path | None, settings: list[str] | None = None,
              config: Any = None, *, owns: tuple[str, ...] | None = None):
     "A pipeline that reports to the terminal; `owns` names the settings to be changed; None: all"
+    from resume_contrastive.monitor import LiveTable
     from resume_contrastive.pipeline import Pipeline
 
     with progress_bars() as move:
         made = Pipeline(folder, config, cache=cache, on_stage=_say, progress=move)
+        made.on_epoch = LiveTable(("loss", "role", "fit", "select"), file=sys.stderr)
         if settings:
             changed = apply_settings(made.config, settings)
             other = [n for n in vars(changed) if owns is not None and n not in owns
@@ -184,7 +192,7 @@ def _stage_command(name: str, words: str, stages: tuple[str, ...],
 
 
 _stage_command("train", "Read all windows and train the heads.", ("encode", "train"),
-               ("train", "encoder", "role_weight", "seed"))
+               ("train", "encoder", "role_weight", "triple_weight", "seed", "seeds"))
 _stage_command("mine", "Mine runner-up negatives and train again.", ("mine",),
                ("mining", "rounds"))
 _stage_command("evaluate", "Judge every system on the test split.", ("evaluate",))

@@ -22,7 +22,7 @@ from .windows import FIELDS, Embedder, FieldBatch, Trunk, token_batches
 # %% auto #0
 __all__ = ['WindowBatch', 'TokenReader', 'set_dropout', 'TextEncoder', 'move', 'backward', 'save_trunk', 'load_text_encoder']
 
-# %% ../nbs/06b_finetuning.ipynb #7dc3fbcc
+# %% ../nbs/06b_finetuning.ipynb #67fd9a0b
 @dataclass
 class WindowBatch:
     "Documents as windows of one reader; a trunk that learns turns them into field vectors"
@@ -67,7 +67,7 @@ class WindowBatch:
         shape = (len(self.rows), width)
         return FieldBatch(mean.reshape(*shape, -1), total.reshape(shape), index.to(vectors.device))
 
-
+# %% ../nbs/06b_finetuning.ipynb #56ca92c1
 class TokenReader:
     "Documents -> `WindowBatch`; distinct windows of all that it reads are kept once"
 
@@ -97,7 +97,7 @@ class TokenReader:
         return WindowBatch(self, [[(self.index[w.text], w.tokens, FIELDS.index(w.field))
                                    for w in ws] for ws in windows])
 
-# %% ../nbs/06b_finetuning.ipynb #c4218808
+# %% ../nbs/06b_finetuning.ipynb #78673c92
 def _layers(model: nn.Module) -> nn.ModuleList:
     "A transformer's layers: the longest list of modules in it"
     lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
@@ -124,7 +124,7 @@ def _at_least_float(x: Tensor) -> Tensor:
     "Heads and loss work in single precision or better, whatever the trunk's"
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
-
+# %% ../nbs/06b_finetuning.ipynb #d0cbf24b
 class TextEncoder(nn.Module):
     "A trunk that may learn, with the heads of both sides"
 
@@ -167,42 +167,48 @@ class TextEncoder(nn.Module):
             for layer in layers[len(layers) - int(last):]:
                 layer.requires_grad_(True)
 
-    def read(
-        self,
-        ids: Sequence[list[int]],  # token ids of windows
-    ) -> Tensor:  # (n, d)
-        "Window vectors, all in one forward pass"
-        padded = self.tokenizer.pad({"input_ids": list(ids)}, return_tensors="pt")
-        device = next(self.trunk.parameters()).device
-        return self.trunk(padded["input_ids"].to(device), padded["attention_mask"].to(device))
+# %% ../nbs/06b_finetuning.ipynb #6e14e3df
+def _read(
+    self: TextEncoder,
+    ids: Sequence[list[int]],  # token ids of windows
+) -> Tensor:  # (n, d)
+    "Window vectors, all in one forward pass"
+    padded = self.tokenizer.pad({"input_ids": list(ids)}, return_tensors="pt")
+    device = next(self.trunk.parameters()).device
+    return self.trunk(padded["input_ids"].to(device), padded["attention_mask"].to(device))
 
-    def chunks(
-        self,
-        batches: Sequence[WindowBatch],  # of one reader
-    ) -> tuple[list[list[list[int]]], dict[int, int]]:  # ids of each chunk; window -> row
-        "The distinct windows of some batches in chunks of the token budget, shortest first"
-        reader = batches[0].reader
-        if any(b.reader is not reader for b in batches):
-            raise ValueError("all documents of a training must be read by one TokenReader")
-        numbers = sorted(set().union(*(b.windows() for b in batches)))
-        groups = token_batches([len(reader.ids[i]) for i in numbers], self.micro_tokens)
-        order = [numbers[i] for group in groups for i in group]
-        place = {number: row for row, number in enumerate(order)}
-        return [[reader.ids[numbers[i]] for i in group] for group in groups], place
 
-    def forward(
-        self,
-        batch: WindowBatch | FieldBatch,  # n documents of one side
-        kind: str,  # 'resume' or 'job'
-    ) -> Tensor:  # (n, dim), as the heads give it
-        "Encode one side"
-        if isinstance(batch, WindowBatch):
-            chunks, place = self.chunks([batch])
-            if not chunks:  # documents without a word
-                chunks = [[[self.tokenizer.pad_token_id or 0]]]
-            vectors = torch.cat([self.read(c) for c in chunks])
-            batch = batch.pool(_at_least_float(vectors), place)
-        return self.heads(batch, kind)
+def _chunks(
+    self: TextEncoder,
+    batches: Sequence[WindowBatch],  # of one reader
+) -> tuple[list[list[list[int]]], dict[int, int]]:  # ids of each chunk; window -> row
+    "The distinct windows of some batches in chunks of the token budget, shortest first"
+    reader = batches[0].reader
+    if any(b.reader is not reader for b in batches):
+        raise ValueError("all documents of a training must be read by one TokenReader")
+    numbers = sorted(set().union(*(b.windows() for b in batches)))
+    groups = token_batches([len(reader.ids[i]) for i in numbers], self.micro_tokens)
+    order = [numbers[i] for group in groups for i in group]
+    place = {number: row for row, number in enumerate(order)}
+    return [[reader.ids[numbers[i]] for i in group] for group in groups], place
+
+
+def _forward(
+    self: TextEncoder,
+    batch: WindowBatch | FieldBatch,  # n documents of one side
+    kind: str,  # 'resume' or 'job'
+) -> Tensor:  # (n, dim), as the heads give it
+    "Encode one side"
+    if isinstance(batch, WindowBatch):
+        chunks, place = self.chunks([batch])
+        if not chunks:  # documents without a word
+            chunks = [[[self.tokenizer.pad_token_id or 0]]]
+        vectors = torch.cat([self.read(c) for c in chunks])
+        batch = batch.pool(_at_least_float(vectors), place)
+    return self.heads(batch, kind)
+
+
+TextEncoder.read, TextEncoder.chunks, TextEncoder.forward = _read, _chunks, _forward
 
 # %% ../nbs/06b_finetuning.ipynb #f931b912
 def _swap(batch: dict[str, Any], vectors: Tensor, place: dict[int, int]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def write_metrics(
     write_text(Path(folder) / "metrics.jsonl",
                "".join(json.dumps(plain(row), sort_keys=True) + "\n" for row in history))
 
-# %% ../nbs/06c_monitor.ipynb #dcbc8afc
+# %% ../nbs/06c_monitor.ipynb #db7d3912
 class LiveTable:
     "Epochs as rows of a table, drawn while they happen"
 
@@ -60,7 +60,8 @@ class LiveTable:
         lines = ["| epoch | " + " | ".join(self.figures) + " |",
                  "|" + "---|" * (len(self.figures) + 1)]
         for r in self.rows:
-            cells = [f"{r[f]:.4f}" + "*" * (r[f] == best[f]) if f in r else "" for f in self.figures]
+            cells = [f"{r[f]:.4f}" + "*" * (r[f] == best[f]) if f in r else ""
+                     for f in self.figures]
             lines.append(f"| {r['epoch']} | " + " | ".join(cells) + " |")
         return "\n".join(lines)
 

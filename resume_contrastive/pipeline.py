@@ -105,6 +105,7 @@ class Pipeline:
         self.cache = Path(cache or self.folder.parent / "embeddings")
         self.on_stage = on_stage
         self.progress = progress or (lambda what, done, total: None)
+        self.on_epoch: Callable[[int, int, dict], None] | None = None  # a `LiveTable`, say
         self._fields: dict[Any, FieldBatch] = {}
         self._read: dict[int, list[Document]] = {}  # by the batch's identity
 
@@ -134,10 +135,6 @@ class Pipeline:
             self._read[id(self._fields[key])] = list(documents)
         return self._fields[key]
 
-    def documents_of(self, batch: FieldBatch) -> list[Document] | None:
-        "The documents that a batch of `fields` was made from; None for a batch of another origin"
-        return self._read.get(id(batch))
-
     def similarity(self, a: Sequence[str], b: Sequence[str]) -> Cosines:
         "Cosine of titles by the zero-shot encoder, (n, m)"
         return Cosines(self.embedder.embed(a), self.embedder.embed(b))
@@ -150,13 +147,22 @@ class Pipeline:
                 (self.folder / "stages" / f"{later}.json").unlink(missing_ok=True)
         return self.run.stage(name, key, work, outputs=outputs)
 
-    def key_of(self, stage: str) -> str:
-        "Key of a finished stage; `ValueError` names one that is missing"
-        path = self.folder / "stages" / f"{stage}.json"
-        if not path.exists():
-            raise ValueError(f"{self.folder} has no finished stage '{stage}': run "
-                             f"resume-contrastive {stage} first, or resume-contrastive run.")
-        return read_json(path)["key"]
+# %% ../nbs/09a_pipeline.ipynb #626f8d47
+def _key_of(self: Pipeline, stage: str) -> str:
+    "Key of a finished stage; `ValueError` names one that is missing"
+    path = self.folder / "stages" / f"{stage}.json"
+    if not path.exists():
+        raise ValueError(f"{self.folder} has no finished stage '{stage}': run "
+                         f"resume-contrastive {stage} first, or resume-contrastive run.")
+    return read_json(path)["key"]
+
+
+def _documents_of(self: Pipeline, batch: FieldBatch) -> list[Document] | None:
+    "The documents that a batch of `fields` was made from; None for a batch of another origin"
+    return self._read.get(id(batch))
+
+
+Pipeline.key_of, Pipeline.documents_of = _key_of, _documents_of
 
 # %% ../nbs/09a_pipeline.ipynb #8b35d08b
 def _prepare(
@@ -256,8 +262,9 @@ def _systems(self: Pipeline) -> dict[str, Any]:
     return {"random": random_scorer(self.config.seed), "prior": prior_scorer(train_resumes),
             "TF-IDF": tfidf_scorer(background), "BM25": bm25_scorer(), "zero-shot": zero_shot,
             "five signals": FiveSignals(zero_shot, background=background),
-            **{name: encoder_score(trained, trained.model) for name, trained in (
-                ("before mining", self.trained("rounds/0/model")), ("learned", self.trained("best")))}}
+            **{name: encoder_score(trained, trained.model)
+               for name, trained in (("before mining", self.trained("rounds/0/model")),
+                                     ("learned", self.trained("best")))}}
 
 # %% ../nbs/09a_pipeline.ipynb #f1ef91d2
 def _test_benchmarks(self: Pipeline) -> list[Benchmark]:

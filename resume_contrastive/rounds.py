@@ -91,7 +91,7 @@ def wrong_category(
     place = {id: n for n, id in enumerate(resume_ids)}
     return np.array([[place.get(by_job.get(job_ids[j]), -1)] for _, j in role.pairs])
 
-# %% ../nbs/09d_rounds.ipynb #6f00960e
+# %% ../nbs/09d_rounds.ipynb #ea1817eb
 def fit(
     run: Pipeline,
     number: int,  # of the round
@@ -123,8 +123,7 @@ def fit(
                    validate=make_validation(run.data, fields), select="select",
                    key=[run.key_of("encode"), number, c.role_weight, c.triple_weight,
                         asdict(c.mining), seed],
-                   progress=lambda epoch, epochs, row: run.progress(
-                       f"training, round {number}", epoch, epochs))
+                   progress=lambda *facts: _tell(run, f"training, round {number}", *facts))
     (model.heads if c.train.trainable != "head" else model).save(folder / "model")
     if c.train.trainable != "head":
         save_trunk(model, folder / "model" / "backbone")
@@ -132,6 +131,13 @@ def fit(
             "epochs": len(result.history) - 1, "start": result.history[0],
             "best": result.history[result.best_epoch], "continued": result.continued,
             **{f"{s.name.replace('-', '_')}_pairs": len(s.pairs) for s in sources}}
+
+
+def _tell(run: Pipeline, what: str, epoch: int, epochs: int, row: dict[str, float]) -> None:
+    "Pass an epoch on to whoever watches the run"
+    run.progress(what, epoch, epochs)
+    if run.on_epoch:
+        run.on_epoch(epoch, epochs, row)
 
 
 def _as_tokens(run: Pipeline, source: Source, fields: Callable) -> Source:
@@ -176,7 +182,7 @@ def train_stage(run: Pipeline) -> dict[str, Any]:
            c.triple_weight, c.seed, c.seeds]
     return run.stage("train", key, work, outputs=("rounds/0/model/config.json",))
 
-# %% ../nbs/09d_rounds.ipynb #b9d042f3
+# %% ../nbs/09d_rounds.ipynb #dad43f74
 def mine_round(
     run: Pipeline,
     number: int,  # of the round to come
@@ -199,15 +205,17 @@ def mine_round(
 
 
 def mine_stage(run: Pipeline) -> dict[str, Any]:
-    "Mine runner-up negatives and train again, as many rounds as set; then choose a round"
+    "Mine runner-up negatives and train again while it gains; then choose a round"
     c = run.config
 
     def work() -> dict[str, Any]:
         rounds, (role, *ids, matches) = [], role_source(run)
+        start = read_json(run.run / "stages" / "train.json")
         for number in range(1, c.rounds + 1):
             mined = mine_round(run, number, role, tuple(ids), matches)
             rounds.append({**fit(run, number, role), **mined})
-        start = read_json(run.run / "stages" / "train.json")
+            if rounds[-1]["select"] <= max(r["select"] for r in (start, *rounds[:-1])):
+                break  # rounds go on while validation gains
         best = max([start, *rounds], key=lambda r: r["select"])["round"]
         with atomic_path(run.run / "best") as tmp:
             shutil.copytree(run.run / f"rounds/{best}/model", tmp)

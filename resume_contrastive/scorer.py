@@ -184,17 +184,15 @@ class ContrastiveScorer:
         return self
 
     def _open(self) -> tuple[Any, Any]:
-        from resume_contrastive.windows import Embedder
+        from resume_contrastive.encoder import EncoderConfig, load_dual_encoder
 
         if self.path == ZERO_SHOT:
-            return Embedder(), None
+            return EncoderConfig().embedder(), None
         config = check_model(self.path)
-        from resume_contrastive.encoder import load_dual_encoder
-
         model = load_dual_encoder(self.path)
-        trunk = Path(self.path) / "backbone"  # there when the trunk was trained too
-        changes = {"backbone": str(trunk)} if trunk.is_dir() else {}
-        embedder = replace(model.config, **changes).embedder()
+        tuned = str(Path(self.path) / "backbone")  # there when the trunk was trained too
+        trunk = tuned if Path(tuned).is_dir() else model.config.backbone
+        embedder = replace(model.config, backbone=trunk).embedder()
         if embedder.backbone_hash != config["backbone_sha256"]:
             raise ValueError(f"{self.path} was trained on other weights of "
                              f"{model.config.backbone!r} than those installed.")

@@ -58,7 +58,8 @@ class Source:
         (self._r, wide), (self._j, high) = (_codes(g) for g in (self.resume_groups,
                                                                 self.job_groups))
         r, j = self._r[self.pairs[:, 0]], self._j[self.pairs[:, 1]]
-        last = {(a, b): float(v) for a, b, v in zip(r, j, values, strict=True)}  # the last one counts
+        # a pair that occurs twice keeps its last label
+        last = {(a, b): float(v) for a, b, v in zip(r, j, values, strict=True)}
         rows, columns = np.array(list(last)).T
         shape = wide, high
         self.grades = csr_array((np.array(list(last.values())), (rows, columns)), shape=shape)
@@ -77,31 +78,36 @@ class Source:
         "(n, m) bool: which of these rows are known to fit, by their groups"
         return self.known[self._r[resumes]][:, self._j[jobs]].toarray()
 
-    def batch(
-        self,
-        rows: Sequence[int],  # pair numbers
-        mine: slice = slice(None),  # whose documents this process reads
-    ) -> dict[str, Any]:  # what `Objective` takes
-        "The documents, masks and hard negatives of some pairs"
-        r, j = self.pairs[rows].T
-        weights = None if self.confidence is None else self.confidence[rows]
-        same = [codes[:, None] == codes for codes in (self._r[r], self._j[j])]
-        mask = (self.fits(r, j) | same[0] | same[1]) & ~np.eye(len(r), dtype=bool)
-        grades = self.grades[self._r[r]][:, self._j[j]].toarray()
-        out = dict(resumes=self.resumes[r[mine]], jobs=self.jobs[j[mine]], duel=self.duel,
-                   weights=None if weights is None else torch.as_tensor(weights).float(),
-                   mask=torch.from_numpy(mask), grades=torch.from_numpy(grades).float())
-        if self.guide is not None:
-            out["guide"] = self.guide[0][r] @ self.guide[1][j].T
-        for side, hard, documents, own in (("hard_jobs", self.hard_jobs, self.jobs, j),
-                                           ("hard_resumes", self.hard_resumes, self.resumes, r)):
-            if hard is not None:
-                absent = hard[rows] < 0
-                chosen = np.where(absent, own[:, None], hard[rows])  # no other document is read
-                them = chosen.ravel()
-                fits = self.fits(r, them) if side == "hard_jobs" else self.fits(them, j).T
-                out[side] = documents[chosen[mine].ravel()], torch.as_tensor(absent), torch.from_numpy(fits)
-        return out
+# %% ../nbs/06d_sources.ipynb #2566dd91
+def _batch(
+    self: Source,
+    rows: Sequence[int],  # pair numbers
+    mine: slice = slice(None),  # whose documents this process reads
+) -> dict[str, Any]:  # what `Objective` takes
+    "The documents, masks and hard negatives of some pairs"
+    r, j = self.pairs[rows].T
+    weights = None if self.confidence is None else self.confidence[rows]
+    same = [codes[:, None] == codes for codes in (self._r[r], self._j[j])]
+    mask = (self.fits(r, j) | same[0] | same[1]) & ~np.eye(len(r), dtype=bool)
+    grades = self.grades[self._r[r]][:, self._j[j]].toarray()
+    out = dict(resumes=self.resumes[r[mine]], jobs=self.jobs[j[mine]], duel=self.duel,
+               weights=None if weights is None else torch.as_tensor(weights).float(),
+               mask=torch.from_numpy(mask), grades=torch.from_numpy(grades).float())
+    if self.guide is not None:
+        out["guide"] = self.guide[0][r] @ self.guide[1][j].T
+    for side, hard, documents, own in (("hard_jobs", self.hard_jobs, self.jobs, j),
+                                       ("hard_resumes", self.hard_resumes, self.resumes, r)):
+        if hard is not None:
+            absent = hard[rows] < 0
+            chosen = np.where(absent, own[:, None], hard[rows])  # no other document is read
+            them = chosen.ravel()
+            fits = self.fits(r, them) if side == "hard_jobs" else self.fits(them, j).T
+            out[side] = (documents[chosen[mine].ravel()], torch.as_tensor(absent),
+                         torch.from_numpy(fits))
+    return out
+
+
+Source.batch = _batch
 
 # %% ../nbs/06d_sources.ipynb #8b9ea621
 def make_source(

@@ -169,16 +169,20 @@ class Objective(nn.Module):
                 scores_between(anchors, candidates, similarity), batch["guide"])
         return loss
 
-    def duel(self, anchors: Tensor, candidates: Tensor, absent: Tensor, worse: Tensor,
-             similarity: str) -> Tensor:
-        "Mean of log(1 + exp((worse - better) / temperature)) over the twins that are there"
-        worse = worse.reshape(*absent.shape, -1)
-        if similarity == "cosine":
-            anchors, candidates, worse = (F.normalize(x, dim=-1)
-                                          for x in (anchors, candidates, worse))
-        better = (anchors * candidates).sum(-1, keepdim=True)
-        losses = F.softplus(((worse * candidates[:, None]).sum(-1) - better) / self.temperature)
-        return losses.masked_fill(absent, 0).sum() / (~absent).sum().clamp(min=1)
+# %% ../nbs/06_training.ipynb #15234d36
+def _duel(self: Objective, anchors: Tensor, candidates: Tensor, absent: Tensor, worse: Tensor,
+          similarity: str) -> Tensor:
+    "Mean of log(1 + exp((worse - better) / temperature)) over the twins that are there"
+    worse = worse.reshape(*absent.shape, -1)
+    if similarity == "cosine":
+        anchors, candidates, worse = (F.normalize(x, dim=-1)
+                                      for x in (anchors, candidates, worse))
+    better = (anchors * candidates).sum(-1, keepdim=True)
+    losses = F.softplus(((worse * candidates[:, None]).sum(-1) - better) / self.temperature)
+    return losses.masked_fill(absent, 0).sum() / (~absent).sum().clamp(min=1)
+
+
+Objective.duel = _duel
 
 
 def rate(
@@ -226,7 +230,7 @@ def _plans(sources: Sequence[Source], config: TrainConfig, epoch: int, world: in
     whole = [[rows[: len(rows) // world * world] for rows in plan] for plan in plans]
     return [[rows for rows in plan if len(rows) >= max(2, world)] for plan in whole]
 
-
+# %% ../nbs/06_training.ipynb #fca7f40d
 class Loop:
     "The parts of a training that a step needs"
 
@@ -264,47 +268,70 @@ class Loop:
         "What is validated and kept: the averaged weights where there are any"
         return self.modules["average"].module if self.config.average else self.model
 
-    def step(self, batches: list[list[int]], epoch: int, step: int) -> tuple[float, float]:
-        "One update; the loss, and the norm of the gradient before clipping"
-        config, rank = self.config, self.accelerator.process_index
-        for group in self.optimizer.param_groups:
-            done = (epoch - 1) * self.steps + step
-            group["lr"] = group["base"] * rate(done, self.steps * config.epochs, config.warmup)
-        torch.manual_seed(int(hash_value([config.seed, epoch, step, rank])[:8], 16))
-        parts = []
-        for source, rows in zip(self.sources, batches, strict=True):
-            each = len(rows) // self.accelerator.num_processes
-            parts.append(source.batch(rows, slice(rank * each, (rank + 1) * each)))
-        parts = [move(p, self.accelerator.device) for p in parts]
-        shares = [s.weight / sum(x.weight for x in self.sources) for s in self.sources]
-        self.optimizer.zero_grad()
-        heads = self.model.heads if isinstance(self.model, TextEncoder) else self.model
-        with self.accelerator.autocast():
-            loss = backward(self.model, parts, lambda read: sum(
-                share * self.objective(heads, b) for share, b in zip(shares, read, strict=True)),
-                plain_tokens=config.plain_tokens).item()
-        parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
-        if self.accelerator.num_processes > 1:
-            self.average_gradients(parameters)
-        norm = float(nn.utils.clip_grad_norm_(parameters, config.clip))
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient is {norm}"
-            raise TrainingError(f"{what} at step {step} of epoch {epoch}. Lower lr ({config.lr}) "
-                                f"or raise temperature ({config.temperature}).")
-        self.optimizer.step()
-        if config.average:
-            self.modules["average"].update_parameters(self.model)
-        return loss, norm
+# %% ../nbs/06_training.ipynb #9e0c24a2
+def _step(self: Loop, batches: list[list[int]], epoch: int, step: int) -> tuple[float, float]:
+    "One update; the loss, and the norm of the gradient before clipping"
+    config, rank = self.config, self.accelerator.process_index
+    for group in self.optimizer.param_groups:
+        done = (epoch - 1) * self.steps + step
+        group["lr"] = group["base"] * rate(done, self.steps * config.epochs, config.warmup)
+    torch.manual_seed(int(hash_value([config.seed, epoch, step, rank])[:8], 16))
+    parts = []
+    for source, rows in zip(self.sources, batches, strict=True):
+        each = len(rows) // self.accelerator.num_processes
+        parts.append(source.batch(rows, slice(rank * each, (rank + 1) * each)))
+    parts = [move(p, self.accelerator.device) for p in parts]
+    shares = [s.weight / sum(x.weight for x in self.sources) for s in self.sources]
+    self.optimizer.zero_grad()
+    heads = self.model.heads if isinstance(self.model, TextEncoder) else self.model
+    with self.accelerator.autocast():
+        loss = backward(self.model, parts, lambda read: sum(
+            share * self.objective(heads, b) for share, b in zip(shares, read, strict=True)),
+            plain_tokens=config.plain_tokens).item()
+    parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+    if self.accelerator.num_processes > 1:
+        self.average_gradients(parameters)
+    norm = float(nn.utils.clip_grad_norm_(parameters, config.clip))
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient is {norm}"
+        raise TrainingError(f"{what} at step {step} of epoch {epoch}. Lower lr ({config.lr}) "
+                            f"or raise temperature ({config.temperature}).")
+    self.optimizer.step()
+    if config.average:
+        self.modules["average"].update_parameters(self.model)
+    return loss, norm
 
-    def average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        "The mean of all processes' gradients, in one message"
-        for p in parameters:
-            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        flat = self.accelerator.reduce(torch.cat([p.grad.flatten() for p in parameters]), "mean")
-        for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-            p.grad.copy_(part.view_as(p))
+
+def _average_gradients(self: Loop, parameters: list[nn.Parameter]) -> None:
+    "The mean of all processes' gradients, in one message"
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    flat = self.accelerator.reduce(torch.cat([p.grad.flatten() for p in parameters]), "mean")
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad.copy_(part.view_as(p))
+
+
+Loop.step = _step
+Loop.average_gradients = _average_gradients
 
 # %% ../nbs/06_training.ipynb #d4625195
+def _start(loop: Loop, points: Path, key: str, validate, select: str) -> tuple[dict, bool]:
+    "The state to go on from, and whether a checkpoint held it; else the model is judged as it is"
+    best, state = points / "best.safetensors", None
+    if is_whole(best):
+        state = load_checkpoint(points, key, loop.modules, loop.optimizer)
+    loop.accelerator.wait_for_everyone()
+    if state is not None:
+        return state, True
+    row = _validated(loop, validate, select, {"epoch": 0, "loss": float("nan")})
+    if loop.accelerator.is_main_process:
+        for old in points.iterdir():
+            old.unlink()
+        save_tensors(best, module_tensors(loop.best))
+    return dict(key=key, epoch=0, step=0, loss=0.0, norm=0.0, best_epoch=0, best=row[select],
+                history=[row]), False
+
+
 def _epoch(loop: Loop, state: dict[str, Any], points: Path) -> dict[str, float]:
     "The rest of the epoch that the state is in; mean loss and gradient norm"
     config, epoch = loop.config, state["epoch"] + 1
@@ -319,7 +346,7 @@ def _epoch(loop: Loop, state: dict[str, Any], points: Path) -> dict[str, float]:
     return {"loss": state["loss"] / loop.steps, "grad_norm": state["norm"] / loop.steps,
             "temperature": float(torch.as_tensor(loop.objective.temperature).detach())}
 
-
+# %% ../nbs/06_training.ipynb #2f90372b
 def train(
     model: DualEncoder | TextEncoder,  # trained in place; holds the best weights at the end
     sources: list[Source],  # pairs of one or more kinds
@@ -346,19 +373,7 @@ def train(
     settings = {k: v for k, v in asdict(config).items() if k not in ("checkpoint_steps", "track")}
     key = hash_value([settings, asdict(model.config), str(shapes), key])
     main, best_file = loop.accelerator.is_main_process, points / "best.safetensors"
-    state = None
-    if is_whole(best_file):
-        state = load_checkpoint(points, key, loop.modules, loop.optimizer)
-    continued = state is not None
-    loop.accelerator.wait_for_everyone()
-    if state is None:
-        row = _validated(loop, validate, select, {"epoch": 0, "loss": float("nan")})
-        state = dict(key=key, epoch=0, step=0, loss=0.0, norm=0.0, best_epoch=0, best=row[select],
-                     history=[row])
-        if main:
-            for old in points.iterdir():
-                old.unlink()
-            save_tensors(best_file, module_tensors(loop.best))
+    state, continued = _start(loop, points, key, validate, select)
     while state["epoch"] < config.epochs:
         if state["epoch"] - state["best_epoch"] >= config.patience:
             break
