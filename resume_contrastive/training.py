@@ -230,7 +230,7 @@ def _plans(sources: Sequence[Source], config: TrainConfig, epoch: int, world: in
     whole = [[rows[: len(rows) // world * world] for rows in plan] for plan in plans]
     return [[rows for rows in plan if len(rows) >= max(2, world)] for plan in whole]
 
-# %% ../nbs/06_training.ipynb #fca7f40d
+# %% ../nbs/06_training.ipynb #c69b8198
 class Loop:
     "The parts of a training that a step needs"
 
@@ -250,8 +250,8 @@ class Loop:
         self.model, self.objective = model.to(device), Objective(config).to(device)
         groups = parameter_groups(model, self.objective, config)
         if not groups:
-            raise ValueError("there is nothing to train: the heads have no parameters and the trunk "
-                             "is frozen. Set dim, or trainable to 'last-2' or 'full'")
+            raise ValueError("there is nothing to train: the heads have no parameters and the "
+                             "trunk is frozen. Set dim, or trainable to 'last-2' or 'full'")
         self.optimizer = torch.optim.AdamW(groups)
         self.modules = {"model": model, "objective": self.objective}
         if config.average:
@@ -413,9 +413,9 @@ def _validated(loop: Loop, validate, select: str, row: dict[str, float]) -> dict
     if select not in figures:
         raise ValueError(f"validate gave no {select!r}; it gave {', '.join(figures)}")
     if not math.isfinite(figures[select]):
-        raise TrainingError(f"{select} is {figures[select]} after epoch {row['epoch']}: the vectors "
-                            "have collapsed or validation has no relevant pair.")
+        raise TrainingError(f"{select} is {figures[select]} after epoch {row['epoch']}: the "
+                            "vectors have collapsed or validation has no relevant pair.")
     if figures.get("uniformity", -1.0) > -0.01:  # 0 = all at one point
-        raise TrainingError(f"uniformity is {figures['uniformity']:.4f} after epoch {row['epoch']}: "
-                            f"all vectors lie at one point. Lower lr ({loop.config.lr}).")
+        at = f"uniformity is {figures['uniformity']:.4f} after epoch {row['epoch']}"
+        raise TrainingError(f"{at}: all vectors lie at one point. Lower lr ({loop.config.lr}).")
     return {**row, **figures}

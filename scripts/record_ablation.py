@@ -44,6 +44,13 @@ def study() -> list[tuple[str, str, dict, int]]:
     return [
         ("default", "default", {}, 3),
         ("default", "zero-shot", dict(train=dict(epochs=0)), 1),
+        ("heads", "fields weigh the same", enc(field_weight="equal"), 3),
+        ("heads", "fields weigh the same, merge learned",
+         enc(field_weight="equal", merge="learned"), 1),
+        ("heads", "fields weigh the same, attend, merge learned",
+         enc(field_weight="equal", merge="learned", interaction="attention"), 1),
+        ("heads", "fields weigh the same, triples, weight .3",
+         dict(encoder=dict(field_weight="equal"), triples=0.3), 1),
         ("ConFit", "v1: fields attend, role pairs, no masks", V1, 3),
         ("ConFit", "v1 + in-batch masks", V1 | dict(train=dict(masks=True, shared_hard=True)), 1),
         ("ConFit", "v2: flat text to 512 tokens, role pairs, band mining", V2, 3),
