@@ -1253,6 +1253,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'resume_contrastive/training.py')},
             'resume_contrastive.validation': { 'resume_contrastive.validation.geometry': ( 'validation.html#geometry',
                                                                                            'resume_contrastive/validation.py'),
+                                               'resume_contrastive.validation.hide': ( 'validation.html#hide',
+                                                                                       'resume_contrastive/validation.py'),
                                                'resume_contrastive.validation.make_validation': ( 'validation.html#make_validation',
                                                                                                   'resume_contrastive/validation.py'),
                                                'resume_contrastive.validation.split_benchmarks': ( 'validation.html#split_benchmarks',

@@ -28,9 +28,15 @@ from resume_contrastive.pipeline import PipelineConfig
 from resume_contrastive.sources import make_source, make_triples
 from resume_contrastive.store import code_hash, hash_value, machine, versions, write_json
 from resume_contrastive.training import TrainConfig, train
-from resume_contrastive.validation import make_validation, split_benchmarks, split_triples
+from resume_contrastive.validation import (
+    hide,
+    make_validation,
+    split_benchmarks,
+    split_triples,
+)
 
-FIGURES = ("select", "role", "role_resume_to_job", "role_job_to_resume", "fit", "own_skills",
+FIGURES = ("select", "role", "role_resume_to_job", "role_job_to_resume", "role_titled", "fit",
+           "own_skills",
            "own_skills_auc", "triples", "rjdb", "alignment", "uniformity", "best_epoch", "seconds")
 V1 = dict(encoder=dict(interaction="attention", merge="learned", field_weight="equal", dim=0),
           train=dict(masks=False, shared_hard=True), own=0.0, role=1.0)
@@ -57,6 +63,9 @@ def study() -> list[tuple[str, str, dict, int]]:
         ("pairs", "role pairs only", dict(own=0.0, role=1.0), 3),
         ("pairs", "own-skills pairs only", dict(role=0.0), 3),
         ("pairs", "role weight 1", dict(role=1.0), 1),
+        ("pairs", "trained without titles", dict(untitled=True), 3),
+        ("pairs", "trained without titles, fields weigh the same",
+         dict(untitled=True, encoder=dict(field_weight="equal")), 1),
         ("pairs", "triples, weight .1", dict(triples=0.1), 1),
         ("pairs", "triples, weight .3", dict(triples=0.3), 3),
         ("pairs", "triples, weight 1", dict(triples=1.0), 1),
@@ -140,10 +149,15 @@ class Study:
             return np.where(gap == 0, 0.5, gap > 0)
 
         role, own = self.benchmarks
-        s = vectors(role.resumes, "resume") @ vectors(role.jobs, "job").T
+        with torch.inference_mode():
+            r, j = (model(hide(fields(list(d))), k).numpy() for d, k in
+                    ((role.resumes, "resume"), (role.jobs, "job")))
+        s, seen = r @ j.T, vectors(role.resumes, "resume") @ vectors(role.jobs, "job").T
         t = vectors(own.jobs, "job") @ vectors(own.resumes, "resume").T
         out = {"role_resume_to_job": ndcg_at_k(s, role.gains),
                "role_job_to_resume": ndcg_at_k(s.T, role.gains.T),
+               "titled_resume_to_job": ndcg_at_k(seen, role.gains),
+               "titled_job_to_resume": ndcg_at_k(seen.T, role.gains.T),
                "own_skills": ndcg_at_k(t, own.gains.T), "own_skills_auc": auc(t, own.gains.T)}
         asked, better, worse = split_triples(self.data, "validation")
         if asked:
@@ -159,6 +173,8 @@ class Study:
         asked = split_triples(self.data, "validation")[0]
         return {"role_resume_to_job": [r.id for r in role.resumes],
                 "role_job_to_resume": [j.id for j in role.jobs],
+                "titled_resume_to_job": [r.id for r in role.resumes],
+                "titled_job_to_resume": [j.id for j in role.jobs],
                 "own_skills": list(own.job_clusters), "own_skills_auc": list(own.job_clusters),
                 "triples": [j.id for j in asked],
                 "rjdb": list(range(len(self.rjdb.jobs))) if self.rjdb else []}
@@ -167,6 +183,9 @@ class Study:
         """The sources that a row trains on."""
         own, role = row.get("own", 1.0), row.get("role", 0.3)
         out = []
+        plain = fields
+        if row.get("untitled"):
+            fields = lambda documents: hide(plain(documents))  # noqa: E731
         if own:
             out.append(make_source("own-skills", ("own-skills",), self.data, fields,
                                    weight=own)[0])
@@ -263,8 +282,9 @@ def main() -> None:
             with kept.open("a") as f:
                 f.write(json.dumps(done[key]) + "\n")
             print(f"{group:10} {name:40} seed {seed}  "
-                  + "  ".join(f"{k} {figures[k]:.3f}" for k in ("select", "role", "own_skills_auc",
-                                                               "triples", "rjdb") if k in figures)
+                  + "  ".join(f"{k} {figures[k]:.3f}" for k in (
+                      "select", "role", "role_titled", "own_skills_auc", "triples", "rjdb")
+                      if k in figures)
                   + f"  epoch {figures['best_epoch']}  {figures['seconds']} s", flush=True)
     out, clusters = [], study_.clusters()
     default = [done[k] for s in range(args.seeds)
