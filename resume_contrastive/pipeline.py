@@ -245,7 +245,8 @@ def _encode(self: Pipeline) -> dict[str, Any]:
                 "windows_per_second": round(new / seconds, 1) if new else None}
 
     c = self.config.encoder
-    key = [self.key_of("prepare"), self.embedder.backbone_hash, c.window, c.max_windows, c.layout]
+    key = [self.key_of("prepare"), self.embedder.backbone_hash, c.window, c.max_windows, c.layout,
+           c.missing, c.field_prefix, c.native_head]
     return self.stage("encode", key, work)
 
 # %% ../nbs/09a_pipeline.ipynb #f6da53ba
