@@ -60,7 +60,7 @@ def triple_gains(
     right = np.where(better == worse, 0.5, better > worse)
     return float(right.mean()), float(np.mean(right + (1 - right) / np.log2(3)))
 
-# %% ../nbs/06e_validation.ipynb #779bf296
+# %% ../nbs/06e_validation.ipynb #dcc28b7f
 def hide(
     batch: Any,  # a `FieldBatch`, or a `WindowBatch`; anything else is returned as it is
     name: str = "title",  # of the field
@@ -74,6 +74,11 @@ def hide(
         rows = [[w for w in row if w[2] != FIELDS.index(name)] for row in batch.rows]
         return replace(batch, rows=rows)
     return batch
+
+
+def _array(x: Any) -> np.ndarray:
+    "A tensor's values, whether or not it has a gradient or lies on a GPU"
+    return x.detach().cpu().numpy() if hasattr(x, "detach") else np.asarray(x)
 
 
 def make_validation(
@@ -90,7 +95,7 @@ def make_validation(
 
     def validate(model: Callable[[Any, str], Any]) -> dict[str, float]:
         r, j, titled_r, titled_j, body, query, *rest = (
-            np.asarray(model(b, k)) for b, k in
+            _array(model(b, k)) for b, k in
                                     zip(batches, kinds[: len(batches)], strict=True))
         s, t, titled = r @ j.T, query @ body.T, titled_r @ titled_j.T
         row = {"role_resume_to_job": np.nanmean(ndcg_at_k(s, role.gains)),
