@@ -210,7 +210,7 @@ def _forward(
 
 TextEncoder.read, TextEncoder.chunks, TextEncoder.forward = _read, _chunks, _forward
 
-# %% ../nbs/06b_finetuning.ipynb #f931b912
+# %% ../nbs/06b_finetuning.ipynb #e4355f56
 def _swap(batch: dict[str, Any], vectors: Tensor, place: dict[int, int]) -> dict[str, Any]:
     "A batch with field vectors in the place of windows"
     def swap(value: Any) -> Any:
@@ -261,6 +261,12 @@ def backward(
     def after(vectors: Tensor) -> Tensor:
         return loss_fn([_swap(b, _at_least_float(vectors), place) for b in batches])
 
+    if not any(p.requires_grad for p in model.trunk.parameters()):
+        with torch.no_grad():
+            vectors = torch.cat([model.read(chunk) for chunk in chunks])
+        loss = after(vectors)
+        loss.backward()
+        return loss.detach()
     if sum(len(ids) for chunk in chunks for ids in chunk) > plain_tokens:
         return cached_step(model.read, chunks, after)
     loss = after(torch.cat([model.read(chunk) for chunk in chunks]))

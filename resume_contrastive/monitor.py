@@ -25,7 +25,7 @@ def write_metrics(
     write_text(Path(folder) / "metrics.jsonl",
                "".join(json.dumps(plain(row), sort_keys=True) + "\n" for row in history))
 
-# %% ../nbs/06c_monitor.ipynb #db7d3912
+# %% ../nbs/06c_monitor.ipynb #931c91ec
 class LiveTable:
     "Epochs as rows of a table, drawn while they happen"
 
@@ -54,7 +54,8 @@ class LiveTable:
 
     def text(self) -> str:  # a Markdown table; the best value of a column has a star
         "All rows so far"
-        best = {f: (min if f == "loss" else max)((r[f] for r in self.rows if f in r and not
+        watched = ("alignment", "uniformity", "grad_norm", "temperature")  # neither way is better
+        best = {f: None if f in watched else (min if f == "loss" else max)((r[f] for r in self.rows if f in r and not
                                                   math.isnan(r[f])), default=None)
                 for f in self.figures}
         lines = ["| epoch | " + " | ".join(self.figures) + " |",

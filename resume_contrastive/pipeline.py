@@ -129,7 +129,7 @@ class Pipeline:
 
     def fields(self, documents: Sequence[Document]) -> FieldBatch:
         "Field vectors; the same list of documents is pooled once"
-        key = hash_value([(d.kind, d.id) for d in documents])
+        key = hash_value([(d.kind, d.id, d.title) for d in documents])
         if key not in self._fields:
             self._fields[key] = self.embedder.fields(self.data.for_encoder(documents))
             self._read[id(self._fields[key])] = list(documents)

@@ -78,7 +78,7 @@ class Source:
         "(n, m) bool: which of these rows are known to fit, by their groups"
         return self.known[self._r[resumes]][:, self._j[jobs]].toarray()
 
-# %% ../nbs/06d_sources.ipynb #2566dd91
+# %% ../nbs/06d_sources.ipynb #cf9379e9
 def _batch(
     self: Source,
     rows: Sequence[int],  # pair numbers
@@ -102,6 +102,8 @@ def _batch(
             chosen = np.where(absent, own[:, None], hard[rows])  # no other document is read
             them = chosen.ravel()
             fits = self.fits(r, them) if side == "hard_jobs" else self.fits(them, j).T
+            own_block = np.repeat(np.eye(len(r), dtype=bool), hard.shape[1], axis=1)
+            fits = fits & ~own_block  # a counterfactual shares its group with the control it faces
             out[side] = (documents[chosen[mine].ravel()], torch.as_tensor(absent),
                          torch.from_numpy(fits))
     return out

@@ -147,7 +147,10 @@ class Objective(nn.Module):
                 documents, absent, fits = batch[side]
                 x = gather(model(documents, kind))
                 options[name] = x if c.shared_hard else x.reshape(len(anchors), -1, x.shape[1])
-                leave_out = fits | absent.flatten() if c.shared_hard else absent
+                leave_out = absent
+                if c.shared_hard:
+                    leave_out = absent.flatten().expand(len(anchors), -1)
+                    leave_out = leave_out | fits if c.masks else leave_out
                 options["hard_mask" if side == "hard_jobs" else "hard_anchors_mask"] = leave_out
         mask = batch["mask"] if c.masks else torch.zeros_like(batch["mask"])
         if (c.guide_margin is not None or c.distill) and "guide" not in batch:
@@ -230,24 +233,27 @@ def _plans(sources: Sequence[Source], config: TrainConfig, epoch: int, world: in
     whole = [[rows[: len(rows) // world * world] for rows in plan] for plan in plans]
     return [[rows for rows in plan if len(rows) >= max(2, world)] for plan in whole]
 
-# %% ../nbs/06_training.ipynb #c69b8198
+# %% ../nbs/06_training.ipynb #80540148
 class Loop:
     "The parts of a training that a step needs"
 
     def __init__(self, model: nn.Module, sources: list[Source], config: TrainConfig, folder: Path):
         from accelerate import Accelerator
+        from accelerate.utils import broadcast
 
         cpu = not torch.cuda.is_available()
         if config.precision == "bf16" and cpu:
             raise ValueError("precision 'bf16' needs a GPU: use 'fp32' here")
-        self.accelerator = Accelerator(
-            cpu=cpu, mixed_precision="bf16" if config.precision == "bf16" else "no",
-            log_with=config.track or None, project_dir=str(folder))
+        self.accelerator = Accelerator(cpu=cpu, log_with=config.track or None,
+                                       project_dir=str(folder))
         if config.track:
             self.accelerator.init_trackers("training")
         self.sources, self.config = sources, config
         device = self.accelerator.device
         self.model, self.objective = model.to(device), Objective(config).to(device)
+        with torch.no_grad():
+            for p in model.state_dict().values():  # every process starts with the first one's
+                p.copy_(broadcast(p.clone()))
         groups = parameter_groups(model, self.objective, config)
         if not groups:
             raise ValueError("there is nothing to train: the heads have no parameters and the "
@@ -268,7 +274,7 @@ class Loop:
         "What is validated and kept: the averaged weights where there are any"
         return self.modules["average"].module if self.config.average else self.model
 
-# %% ../nbs/06_training.ipynb #9e0c24a2
+# %% ../nbs/06_training.ipynb #c0d8dc5b
 def _step(self: Loop, batches: list[list[int]], epoch: int, step: int) -> tuple[float, float]:
     "One update; the loss, and the norm of the gradient before clipping"
     config, rank = self.config, self.accelerator.process_index
@@ -284,7 +290,8 @@ def _step(self: Loop, batches: list[list[int]], epoch: int, step: int) -> tuple[
     shares = [s.weight / sum(x.weight for x in self.sources) for s in self.sources]
     self.optimizer.zero_grad()
     heads = self.model.heads if isinstance(self.model, TextEncoder) else self.model
-    with self.accelerator.autocast():
+    half = config.precision == "bf16"
+    with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half):
         loss = backward(self.model, parts, lambda read: sum(
             share * self.objective(heads, b) for share, b in zip(shares, read, strict=True)),
             plain_tokens=config.plain_tokens).item()
@@ -346,7 +353,7 @@ def _epoch(loop: Loop, state: dict[str, Any], points: Path) -> dict[str, float]:
     return {"loss": state["loss"] / loop.steps, "grad_norm": state["norm"] / loop.steps,
             "temperature": float(torch.as_tensor(loop.objective.temperature).detach())}
 
-# %% ../nbs/06_training.ipynb #2f90372b
+# %% ../nbs/06_training.ipynb #2e879ca3
 def train(
     model: DualEncoder | TextEncoder,  # trained in place; holds the best weights at the end
     sources: list[Source],  # pairs of one or more kinds
@@ -397,19 +404,22 @@ def train(
     if config.track:
         loop.accelerator.end_training()
     loop.accelerator.wait_for_everyone()
-    load_module(model.cpu(), load_file(best_file))
+    load_module(model.cpu().eval(), load_file(best_file))
     return TrainResult(state["best_epoch"], state["best"], state["history"],
                        round(time.perf_counter() - start, 2), continued)
 
 # %% ../nbs/06_training.ipynb #29da1b78
 def _validated(loop: Loop, validate, select: str, row: dict[str, float]) -> dict[str, float]:
     "The figures of an epoch; stops with a sentence when the vectors have collapsed"
+    from accelerate.utils import broadcast_object_list
+
     model, device = loop.best, loop.accelerator.device
     model.eval()
     with torch.inference_mode():
         seen = model if device.type == "cpu" else (
             lambda batch, kind: model(move({"x": batch}, device)["x"], kind).cpu())
         figures = {k: float(v) for k, v in validate(seen).items()}
+    figures = broadcast_object_list([figures])[0]  # all processes decide by the same figures
     if select not in figures:
         raise ValueError(f"validate gave no {select!r}; it gave {', '.join(figures)}")
     if not math.isfinite(figures[select]):

@@ -29,10 +29,10 @@ from resume_contrastive.sources import make_source, make_triples
 from resume_contrastive.store import code_hash, hash_value, machine, versions, write_json
 from resume_contrastive.training import TrainConfig, train
 from resume_contrastive.validation import (
-    hide,
     make_validation,
     split_benchmarks,
     split_triples,
+    untitled,
 )
 
 FIGURES = ("select", "role", "role_resume_to_job", "role_job_to_resume", "role_titled", "fit",
@@ -57,9 +57,9 @@ def study() -> list[tuple[str, str, dict, int]]:
          enc(field_weight="equal", merge="learned", interaction="attention"), 1),
         ("heads", "fields weigh the same, triples, weight .3",
          dict(encoder=dict(field_weight="equal"), triples=0.3), 1),
-        ("ConFit", "v1: fields attend, role pairs, no masks", V1, 3),
-        ("ConFit", "v1 + in-batch masks", V1 | dict(train=dict(masks=True, shared_hard=True)), 1),
-        ("ConFit", "v2: flat text to 512 tokens, role pairs, band mining", V2, 3),
+        ("ConFit", "like v1: fields attend, role pairs, no masks", V1, 3),
+        ("ConFit", "like v1, with masks", V1 | dict(train=dict(masks=True, shared_hard=True)), 1),
+        ("ConFit", "like v2: flat text to 512 tokens, role pairs, band mining", V2, 3),
         ("pairs", "role pairs only", dict(own=0.0, role=1.0), 3),
         ("pairs", "own-skills pairs only", dict(role=0.0), 3),
         ("pairs", "role weight 1", dict(role=1.0), 1),
@@ -89,6 +89,9 @@ def study() -> list[tuple[str, str, dict, int]]:
         ("data", "without EDA", dict(kinds=("role", "synthetic", "paraphrase")), 1),
         ("data", "without O*NET jobs", dict(kinds=("role", "eda", "paraphrase")), 1),
         ("geometry", "distillation, weight 1", tr(distill=1.0), 1),
+        ("geometry", "distillation, weight 10", tr(distill=10.0), 3),
+        ("geometry", "distillation, weight 10, triples", dict(
+            train=dict(distill=10.0), triples=0.3), 1),
         ("geometry", "averaged weights, .99", tr(average=0.99), 1),
         ("sweep", "temperature .02", tr(temperature=0.02), 1),
         ("sweep", "temperature .05", tr(temperature=0.05), 1),
@@ -115,11 +118,12 @@ class Study:
 
     def fields(self, encoder: EncoderConfig):
         """Documents to field vectors; the same list is pooled once."""
-        key = (encoder.layout, encoder.max_windows, encoder.window, encoder.backbone)
+        key = hash_value([encoder.backbone, encoder.native_head, encoder.window, encoder.layout,
+                          encoder.max_windows, encoder.missing, encoder.field_prefix])
         embedder = self.embedders.setdefault(key, encoder.embedder(cache=self.cache))
 
         def read(documents):
-            name = (key, hash_value([(d.kind, d.id) for d in documents]))
+            name = (key, hash_value([(d.kind, d.id, d.title) for d in documents]))
             if name not in self.known:
                 self.known[name] = embedder.fields(self.data.for_encoder(documents))
             return self.known[name]
@@ -150,7 +154,7 @@ class Study:
 
         role, own = self.benchmarks
         with torch.inference_mode():
-            r, j = (model(hide(fields(list(d))), k).numpy() for d, k in
+            r, j = (model(fields(untitled(d)), k).numpy() for d, k in
                     ((role.resumes, "resume"), (role.jobs, "job")))
         s, seen = r @ j.T, vectors(role.resumes, "resume") @ vectors(role.jobs, "job").T
         t = vectors(own.jobs, "job") @ vectors(own.resumes, "resume").T
@@ -185,7 +189,7 @@ class Study:
         out = []
         plain = fields
         if row.get("untitled"):
-            fields = lambda documents: hide(plain(documents))  # noqa: E731
+            fields = lambda documents: plain(untitled(documents))  # noqa: E731
         if own:
             out.append(make_source("own-skills", ("own-skills",), self.data, fields,
                                    weight=own)[0])
@@ -203,8 +207,14 @@ class Study:
                                                 for _, j in source.pairs])
             elif how == "random":
                 rng = np.random.default_rng(seed)
-                source.hard_resumes = rng.integers(len(resume_ids), size=(len(source.pairs), 1))
-                source.hard_jobs = rng.integers(len(job_ids), size=(len(source.pairs), 1))
+                r, j = source.pairs.T
+                some = rng.integers(len(resume_ids), size=len(r)), rng.integers(len(job_ids),
+                                                                                size=len(j))
+                fits = set(map(tuple, matches.tolist()))  # as for the mined ones, no match is hard
+                source.hard_resumes = np.array([[-1 if (x, b) in fits else x] for x, b in
+                                                zip(some[0].tolist(), j.tolist(), strict=True)])
+                source.hard_jobs = np.array([[-1 if (a, x) in fits else x] for x, a in
+                                             zip(some[1].tolist(), r.tolist(), strict=True)])
             elif how != "none":
                 first = self.trained({**row, "mined": "wrong-category"}, seed)[0]
                 options = {"band": dict(ceiling=None), "ceiling": {},
@@ -262,6 +272,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("data/results/ablation.json"))
     parser.add_argument("--only", default="", help="rows whose group or name holds this")
     parser.add_argument("--seeds", type=int, default=3, help="at most")
+    parser.add_argument("--keep", action="store_true",
+                        help="keep finished rows of another version of the code")
     args = parser.parse_args()
     rjdb = Path(os.environ.get("RESUME_CONTRASTIVE_DATA", "."), "rjdb", "triples.jsonl")
     study_ = Study(args.run, rjdb if rjdb.exists() else None)
@@ -270,7 +282,8 @@ def main() -> None:
     done = {}
     for line in kept.read_text().splitlines() if kept.exists() else ():
         entry = json.loads(line)
-        done[entry["key"]] = entry
+        if args.keep or entry.get("code") == code_hash():
+            done[entry["key"]] = entry
     rows = study()
     for group, name, row, seeds in rows:
         for seed in range(min(seeds, args.seeds)):
@@ -278,7 +291,8 @@ def main() -> None:
             if key in done or args.only not in f"{group} {name}":
                 continue
             figures = study_.measure(row, seed)
-            done[key] = {"key": key, "name": name, "seed": seed, "figures": figures}
+            done[key] = {"key": key, "name": name, "seed": seed, "figures": figures,
+                         "code": code_hash()}
             with kept.open("a") as f:
                 f.write(json.dumps(done[key]) + "\n")
             print(f"{group:10} {name:40} seed {seed}  "
@@ -287,8 +301,8 @@ def main() -> None:
                       if k in figures)
                   + f"  epoch {figures['best_epoch']}  {figures['seconds']} s", flush=True)
     out, clusters = [], study_.clusters()
-    default = [done[k] for s in range(args.seeds)
-               if (k := hash_value([data_hash, asdict(study_.base), {}, s])) in done]
+    default = {s: done[k] for s in range(args.seeds)
+               if (k := hash_value([data_hash, asdict(study_.base), {}, s])) in done}
     for group, name, row, seeds in rows:
         entries = [done[k] for s in range(seeds)
                    if (k := hash_value([data_hash, asdict(study_.base), row, s])) in done]
@@ -297,9 +311,10 @@ def main() -> None:
                        if f in entries[0]["figures"]}
             difference = {}
             for k in entries[0]["figures"]["queries"] if row else ():
+                pairs = [(e, default[e["seed"]]) for e in entries if e["seed"] in default]
                 with_, without = (np.mean([np.array(e["figures"]["queries"][k], float)
                                            for e in side], axis=0)
-                                  for side in (entries, default[:len(entries)]))
+                                  for side in zip(*pairs, strict=True))
                 found = paired_difference(with_, without, np.array(clusters[k], dtype=object))
                 difference[k] = found._asdict()
             out.append({"group": group, "name": name, "changes": row, "seeds": len(entries),
@@ -312,6 +327,7 @@ def main() -> None:
         "rows": out, "config": asdict(study_.base), "data_hash": data_hash,
         "pairs": {f"{k} {s}": int(n) for (k, s), n in counts.items()},
         "rjdb": len(study_.rjdb.jobs) if study_.rjdb else 0, "code": code_hash(),
+        "rows_of_other_code": sum(e.get("code") != code_hash() for e in done.values()),
         "versions": versions(), "machine": machine()})
 
 

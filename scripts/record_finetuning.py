@@ -23,7 +23,14 @@ from resume_contrastive.encoder import DualEncoder, EncoderConfig
 from resume_contrastive.finetuning import TokenReader, load_text_encoder
 from resume_contrastive.metrics import bootstrap_interval, paired_difference
 from resume_contrastive.sources import Source
-from resume_contrastive.store import code_hash, hash_file, machine, versions, write_json
+from resume_contrastive.store import (
+    code_hash,
+    hash_file,
+    hash_value,
+    machine,
+    versions,
+    write_json,
+)
 from resume_contrastive.training import preset, train
 
 ENCODER = EncoderConfig(layout="flat", dim=0, sides="shared")
@@ -47,7 +54,7 @@ def right(model, read, triples: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
     return margin, np.where(margin == 0, 0.5, margin > 0)
 
 
-def one_fold(triples: list[tuple], held: np.ndarray, folder: Path) -> dict:
+def one_fold(triples: list[tuple], held: np.ndarray, folder: Path, key: str) -> dict:
     """Train on what is not held out; results on what is."""
     training = [t for t, h in zip(triples, held, strict=True) if not h]
     testing = [t for t, h in zip(triples, held, strict=True) if h]
@@ -71,11 +78,11 @@ def one_fold(triples: list[tuple], held: np.ndarray, folder: Path) -> dict:
 
     before = right(model.eval(), read, testing)[1]
     start = time.perf_counter()
-    done = train(model, [source], CONFIG, folder, validate=validate, select="select",
+    done = train(model, [source], CONFIG, folder, validate=validate, select="select", key=key,
                  progress=lambda e, n, row: print(e, {k: round(v, 3) for k, v in row.items()},
                                                   flush=True))
     after = right(model.eval(), read, testing)[1]
-    return {"triples": n, "held_out": len(testing), "best_epoch": done.best_epoch,
+    return {"key": key, "triples": n, "held_out": len(testing), "best_epoch": done.best_epoch,
             "seconds": round(time.perf_counter() - start, 1),
             "tokens": sum(map(len, read.ids)), "history": done.history,
             "zero_shot": before.tolist(), "fine_tuned": after.tolist()}
@@ -97,8 +104,9 @@ def main() -> None:
     found = {k: np.zeros(n) for k in ("zero_shot", "fine_tuned", "bm25", "length")}
     for fold in range(args.folds):
         kept = args.work / f"fold-{fold}.json"
-        if not kept.exists():
-            write_json(kept, one_fold(triples, folds == fold, args.work / f"fold-{fold}"))
+        key = hash_value([hash_file(path), args.folds, fold, asdict(CONFIG), code_hash()])
+        if not kept.exists() or json.loads(kept.read_text()).get("key") != key:
+            write_json(kept, one_fold(triples, folds == fold, args.work / f"fold-{fold}", key))
         results.append(json.loads(kept.read_text()))
         at = np.flatnonzero(folds == fold)
         for k in ("zero_shot", "fine_tuned"):
