@@ -113,7 +113,7 @@ class Head(nn.Module):
         x, present = batch.vectors, batch.weights > 0
         if self.config.interaction == "attention":
             readable = present.clone()
-            readable[:, 0] = True  # an empty document attends to its zeros
+            readable[:, 0] |= ~present.any(1)  # an empty document attends to its zeros
             x = self.attend(x, src_key_padding_mask=~readable)
         logits = batch.weights.clamp(min=1e-9).log() * (self.config.field_weight == "tokens")
         if self.config.merge == "learned":

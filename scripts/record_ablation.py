@@ -40,8 +40,8 @@ FIGURES = ("select", "role", "role_resume_to_job", "role_job_to_resume", "role_t
            "own_skills_auc", "triples", "rjdb", "alignment", "uniformity", "best_epoch", "seconds")
 V1 = dict(encoder=dict(interaction="attention", merge="learned", field_weight="equal", dim=0),
           train=dict(masks=False, shared_hard=True), own=0.0, role=1.0)
-V2 = dict(encoder=dict(layout="flat", max_windows=2, dim=0, sides="shared"),  # 512 tokens
-          train=dict(temperature=0.05, shared_hard=True), own=0.0, role=1.0, mined="band")
+V2 = dict(encoder=dict(sides="shared"), train=dict(temperature=0.05, shared_hard=True), own=0.0,
+          role=1.0, mined="band")
 
 
 def study() -> list[tuple[str, str, dict, int]]:
@@ -59,7 +59,7 @@ def study() -> list[tuple[str, str, dict, int]]:
          dict(encoder=dict(field_weight="equal"), triples=0.3), 1),
         ("ConFit", "like v1: fields attend, role pairs, no masks", V1, 3),
         ("ConFit", "like v1, with masks", V1 | dict(train=dict(masks=True, shared_hard=True)), 1),
-        ("ConFit", "like v2: flat text to 512 tokens, role pairs, band mining", V2, 3),
+        ("ConFit", "like v2: one linear head, role pairs, band mining", V2, 3),
         ("pairs", "role pairs only", dict(own=0.0, role=1.0), 3),
         ("pairs", "own-skills pairs only", dict(role=0.0), 3),
         ("pairs", "role weight 1", dict(role=1.0), 1),
@@ -69,7 +69,8 @@ def study() -> list[tuple[str, str, dict, int]]:
         ("pairs", "triples, weight .1", dict(triples=0.1), 1),
         ("pairs", "triples, weight .3", dict(triples=0.3), 3),
         ("pairs", "triples, weight 1", dict(triples=1.0), 1),
-        ("reading", "first window of the whole text", enc(layout="flat", max_windows=1), 3),
+        ("reading", "title and first window", enc(max_windows=2), 3),
+        ("reading", "title and first seven windows", enc(max_windows=8), 1),
         ("heads", "no projection", enc(dim=0), 1),
         ("heads", "projection to 64", enc(dim=64), 1),
         ("heads", "Matryoshka 256, 128, 64", tr(matryoshka=(256, 128, 64)), 1),

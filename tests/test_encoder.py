@@ -14,6 +14,7 @@ from resume_contrastive.documents import Document, read_table
 from resume_contrastive.encoder import (
     DualEncoder,
     EncoderConfig,
+    Head,
     confit,
     encoder_score,
     leading_directions,
@@ -235,6 +236,20 @@ def test_shared_sides_are_one_module_and_separate_ones_drift_apart():
     apart(batch(), "resume").sum().backward()
     assert apart.resume_head.project.weight.grad.abs().sum() > 0
     assert apart.job_head.project.weight.grad is None
+
+
+def test_a_masked_field_is_read_by_nobody():
+    torch.manual_seed(0)
+    head = Head(32, EncoderConfig(interaction="attention", merge="learned", dim=8)).eval()
+    for p in head.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    x, names = torch.randn(3, 4, 32), torch.arange(4).repeat(3, 1)
+    weights = torch.tensor([[0.0, 2, 1, 1], [3.0, 0, 1, 1], [1.0, 1, 1, 0]])
+    other = x.clone()
+    other[weights == 0] = 100.0
+    with torch.inference_mode():
+        a, b = (head(FieldBatch(v, weights, names)) for v in (x, other))
+    torch.testing.assert_close(a, b)
 
 
 def test_the_merge_by_brute_force():
