@@ -190,6 +190,8 @@ def main() -> None:
     """Run the parts, each in a process of its own, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=["speed", "head", "memory"])
+    parser.add_argument("--only", choices=["speed", "head", "memory"], default="",
+                        help="do one part again, and keep the others of the record")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--held", type=int, default=300, help="resumes asked afterwards")
@@ -221,18 +223,22 @@ def main() -> None:
 
     from resume_contrastive.store import machine, versions, write_json
 
-    record = {"speed": part("speed", steps=args.steps, batch=args.batch, held=args.held,
-                            micro_tokens=args.micro_tokens),
-              "head": part("head", pairs=args.pairs, batch=args.batch),
-              "memory": {"cached_512": part("memory", batch=512, plain_tokens=0,
-                                            window=args.window),
-                         "plain_32": part("memory", batch=32, window=args.window)}}
+    record = json.loads(args.out.read_text()) if args.only and args.out.exists() else {}
+    if args.only in ("", "speed"):
+        record["speed"] = part("speed", steps=args.steps, batch=args.batch, held=args.held,
+                               micro_tokens=args.micro_tokens)
+    if args.only in ("", "head"):
+        record["head"] = part("head", pairs=args.pairs, batch=args.batch)
+    if args.only in ("", "memory"):
+        sizes = {"cached_512": part("memory", batch=512, plain_tokens=0, window=args.window),
+                 "plain_32": part("memory", batch=32, window=args.window), "window": args.window}
+        for name in ("peak", "step"):
+            values = [sizes[k][f"{name}_mb"] for k in ("cached_512", "plain_32")]
+            sizes[f"{name}_ratio"] = values[0] / values[1]
+        record["memory"] = sizes
     peers = record["speed"]["examples_per_second"]
     record["head"]["ratio"] = {k: record["head"]["examples_per_second"] / v
                                for k, v in peers.items() if k != "ours"}
-    sizes = record["memory"]
-    sizes["ratio"] = sizes["cached_512"]["peak_mb"] / sizes["plain_32"]["peak_mb"]
-    sizes["step_ratio"] = sizes["cached_512"]["step_mb"] / sizes["plain_32"]["step_mb"]
     write_json(args.out, {**record, "threads": args.threads, "machine": machine(),
                           "versions": versions()})
 

@@ -71,7 +71,7 @@ def study() -> list[tuple[str, str, dict, int]]:
         ("pairs", "triples, weight 1", dict(triples=1.0), 1),
         ("reading", "title and first window", enc(max_windows=2), 3),
         ("reading", "title and first seven windows", enc(max_windows=8), 1),
-        ("heads", "no projection", enc(dim=0), 1),
+        ("heads", "no projection, learned field weights", enc(dim=0, merge="learned"), 1),
         ("heads", "projection to 64", enc(dim=64), 1),
         ("heads", "Matryoshka 256, 128, 64", tr(matryoshka=(256, 128, 64)), 1),
         ("heads", "one head for both sides", enc(sides="shared"), 3),
