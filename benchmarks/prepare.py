@@ -3,7 +3,7 @@
     python benchmarks/prepare.py --scale 1 4
     python benchmarks/prepare.py --real --out data/results/prepare.json
 
-1x is 250 resumes and 250 jobs, about the sample corpus. Every run has a process of its own.
+1x is 500 resumes and 500 jobs, twice the sample corpus. Every run has a process of its own.
 Synthetic texts are those of the sample with half of their words exchanged, so that no two are
 near-duplicates. 1x and the real data (--real, from RESUME_CONTRASTIVE_DATA) are
 prepared twice, and the bytes compared. Parts are given in seconds of CPU, which other programs on
@@ -26,7 +26,7 @@ from random import Random
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
-UNIT = 250  # documents a side at 1x
+UNIT = 500  # documents a side at 1x
 MODIFIERS = """senior field night online mobile regional group contract export project plant ward
 retail training payroll budget customer support security quality systems data process safety claims
 loan studio digital print brand menu pastry banquet pediatric surgical oncology trauma""".split()
@@ -59,7 +59,7 @@ def mixed(text: str, words: list[str], rng: Random) -> str:
 
 
 def write_corpus(folder: Path, scale: int, seed: int) -> tuple[Path, Path]:
-    """Two tables of `scale` x 250 documents."""
+    """Two tables of `scale` x 500 documents."""
     paths = []
     for name, text, label in (("resumes", "Resume_str", ""), ("jobs", "job_description",
                                                               "position_title")):
