@@ -25,7 +25,7 @@ def write_metrics(
     write_text(Path(folder) / "metrics.jsonl",
                "".join(json.dumps(plain(row), sort_keys=True) + "\n" for row in history))
 
-# %% ../nbs/06c_monitor.ipynb #931c91ec
+# %% ../nbs/06c_monitor.ipynb #0042b486
 class LiveTable:
     "Epochs as rows of a table, drawn while they happen"
 
@@ -55,13 +55,15 @@ class LiveTable:
     def text(self) -> str:  # a Markdown table; the best value of a column has a star
         "All rows so far"
         watched = ("alignment", "uniformity", "grad_norm", "temperature")  # neither way is better
-        best = {f: None if f in watched else (min if f == "loss" else max)((r[f] for r in self.rows if f in r and not
-                                                  math.isnan(r[f])), default=None)
-                for f in self.figures}
+        best = {}
+        for f in self.figures:
+            values = [r[f] for r in self.rows if f in r and not math.isnan(r[f])]
+            if values and f not in watched:
+                best[f] = min(values) if f == "loss" else max(values)
         lines = ["| epoch | " + " | ".join(self.figures) + " |",
                  "|" + "---|" * (len(self.figures) + 1)]
         for r in self.rows:
-            cells = [f"{r[f]:.4f}" + "*" * (r[f] == best[f]) if f in r else ""
+            cells = [f"{r[f]:.4f}" + "*" * (r[f] == best.get(f)) if f in r else ""
                      for f in self.figures]
             lines.append(f"| {r['epoch']} | " + " | ".join(cells) + " |")
         return "\n".join(lines)

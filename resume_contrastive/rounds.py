@@ -96,7 +96,7 @@ def wrong_category(
     place = {id: n for n, id in enumerate(resume_ids)}
     return np.array([[place.get(by_job.get(job_ids[j]), -1)] for _, j in role.pairs])
 
-# %% ../nbs/09d_rounds.ipynb #f305b1ce
+# %% ../nbs/09d_rounds.ipynb #5ef7cdae
 def fit(
     run: Pipeline,
     number: int,  # of the round
@@ -110,7 +110,7 @@ def fit(
     seed, folder = c.seed if seed is None else seed, run.run / (folder or f"rounds/{number}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a run's stages work in one process. For several, call "
-                         "`resume_contrastive.training.train` from a script under accelerate launch")
+                         "resume_contrastive.training.train from a script of your own")
     refuse_test_texts(run.folder / "data", [d for kind in ("resume", "job") for d in
                                             run.data.side(kind, "train", derived=True)])
     own, _, _ = make_source("own-skills", ("own-skills",), run.data, run.fields, weight=1.0)
