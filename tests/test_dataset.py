@@ -554,7 +554,7 @@ def test_data_config_says_what_is_wrong(name):
 
 @pytest.mark.parametrize("change", [dict(role_weight=-1), dict(rounds=-1)])
 def test_config_says_what_is_wrong(change):
-    with pytest.raises(ValueError, match="role_weight and rounds must be >= 0"):
+    with pytest.raises(ValueError, match="must be >= 0, got -1"):
         PipelineConfig(**change)
     with pytest.raises(ValueError, match=r"eda_share must be in \[0, 1\], got -1"):
         DataConfig(eda_share=-1)
