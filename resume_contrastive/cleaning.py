@@ -244,10 +244,13 @@ def _patterns(text: str) -> list[Contact]:
         for m in pattern.finditer(text) if worth else ():
             group = next((g for g in ("v", "w") if kind == "handle" and m[g]), 0)
             add(kind, *m.span(group))
-    for m in _NUMBER.finditer(text):
+    rest = text  # without what is found: a house number is no part of the number before it
+    for c in found:
+        rest = rest[:c.start] + "|" * (c.end - c.start) + rest[c.end:]
+    for m in _NUMBER.finditer(rest):
         if _phone(m):
             add("phone", *m.span())
-    for m in _LABELLED.finditer(text):
+    for m in _LABELLED.finditer(rest):
         if len(re.sub(r"\D", "", m["v"])) >= 7 and not _DATES.search(m["v"]):
             add("phone", *m.span("v"))
     return found

@@ -104,6 +104,11 @@ def test_the_name_line_needs_a_neighbour_or_the_option():
     assert scrub_contacts("Name: Ada Example\nBakes.") == "Name: [name]\nBakes."
 
 
+def test_a_house_number_does_not_hide_the_telephone_number_before_it():
+    spans = contact_spans("555-555-0142 12 Elm Street")
+    assert [c.kind for c in spans] == ["phone", "address"]
+
+
 @LOOSE
 @given(st.lists(st.sampled_from(
     ["Ada Example", "\n", " ", "ada@example.com", "555-555-0142", "|", "Springfield, IL", "12",
