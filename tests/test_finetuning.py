@@ -145,7 +145,7 @@ def child(backbone, folder, started):
 
     def slow(*args):
         started.set()
-        time.sleep(0.03)
+        time.sleep(0.08)
         return step(*args)
 
     training.Loop.step = slow
