@@ -30,6 +30,7 @@ from .validation import make_validation, split_triples
 from .windows import Embedder, FieldBatch
 
 if TYPE_CHECKING:
+    from resume_contrastive.dataset import Dataset
     from resume_contrastive.pipeline import Pipeline
 
 # %% auto #0
@@ -72,10 +73,9 @@ def read_trained(
 # %% ../nbs/09d_rounds.ipynb #5680e59f
 def role_source(
     run: Pipeline,
-    fields: Callable[[list[Document]], Any] | None = None,  # how to read; None: cached vectors
 ) -> tuple[Source, list[str], list[str], np.ndarray]:  # source, ids of its rows, matching rows
     "The role pairs, and all (resume, job) rows that match in role: no negatives"
-    role, resume_ids, job_ids = make_source("role", ROLE_KINDS, run.data, fields or run.fields,
+    role, resume_ids, job_ids = make_source("role", ROLE_KINDS, run.data, run.fields,
                                             weight=run.config.role_weight)
     alike = role_matrix([run.data.resumes[i] for i in resume_ids],
                         [run.data.jobs[i] for i in job_ids], run.similarity)
@@ -85,13 +85,13 @@ def role_source(
 
 
 def wrong_category(
-    run: Pipeline,
+    data: Dataset,
     role: Source,  # its rows
     resume_ids: list[str],  # of the source's resumes
     job_ids: list[str],  # of its jobs
 ) -> np.ndarray:  # (pairs, 1) resume rows, -1 where there is none
     "For each role pair a resume of a category that is far from the job's"
-    wrong = run.data.pairs[run.data.pairs.kind == "wrong-category"]
+    wrong = data.pairs[data.pairs.kind == "wrong-category"]
     by_job = dict(zip(wrong.job_id, wrong.resume_id, strict=True))
     place = {id: n for n, id in enumerate(resume_ids)}
     return np.array([[place.get(by_job.get(job_ids[j]), -1)] for _, j in role.pairs])
@@ -180,7 +180,7 @@ def train_stage(run: Pipeline) -> dict[str, Any]:
 
     def work() -> dict[str, Any]:
         role, resume_ids, job_ids, _ = role_source(run)
-        role.hard_resumes = wrong_category(run, role, resume_ids, job_ids)
+        role.hard_resumes = wrong_category(run.data, role, resume_ids, job_ids)
         record = fit(run, 0, role)
         others = [fit(run, 0, role, seed=c.seed + n, folder=f"rounds/0/seed-{c.seed + n}")
                   for n in range(1, c.seeds)]

@@ -25,6 +25,7 @@ from resume_contrastive.metrics import auc, ndcg_at_k, paired_difference
 from resume_contrastive.mining import MiningConfig, mine_both
 from resume_contrastive.pairs import role_matrix
 from resume_contrastive.pipeline import PipelineConfig
+from resume_contrastive.rounds import wrong_category
 from resume_contrastive.sources import make_source, make_triples
 from resume_contrastive.store import code_hash, hash_value, machine, versions, write_json
 from resume_contrastive.training import TrainConfig, train
@@ -201,11 +202,7 @@ class Study:
             source.spare(matches)
             how = row.get("mined", "wrong-category")
             if how == "wrong-category":
-                wrong = self.data.pairs[self.data.pairs.kind == "wrong-category"]
-                by_job = dict(zip(wrong.job_id, wrong.resume_id, strict=True))
-                place = {id: n for n, id in enumerate(resume_ids)}
-                source.hard_resumes = np.array([[place.get(by_job.get(job_ids[j]), -1)]
-                                                for _, j in source.pairs])
+                source.hard_resumes = wrong_category(self.data, source, resume_ids, job_ids)
             elif how == "random":
                 rng = np.random.default_rng(seed)
                 r, j = source.pairs.T

@@ -17,7 +17,7 @@ class FakeRun:
 
     def __init__(self, folder, **config):
         self.folder = self.run = folder
-        self.config = PipelineConfig(**config)
+        self.config, self.data = PipelineConfig(**config), None
 
     def stage(self, name, key, work, outputs=()):
         record = work()
