@@ -177,11 +177,8 @@ def _duel(self: Objective, anchors: Tensor, candidates: Tensor, absent: Tensor, 
           similarity: str) -> Tensor:
     "Mean of log(1 + exp((worse - better) / temperature)) over the twins that are there"
     worse = worse.reshape(*absent.shape, -1)
-    if similarity == "cosine":
-        anchors, candidates, worse = (F.normalize(x, dim=-1)
-                                      for x in (anchors, candidates, worse))
-    better = (anchors * candidates).sum(-1, keepdim=True)
-    losses = F.softplus(((worse * candidates[:, None]).sum(-1) - better) / self.temperature)
+    better = scores_between(candidates, anchors[:, None], similarity)
+    losses = F.softplus((scores_between(candidates, worse, similarity) - better) / self.temperature)
     return losses.masked_fill(absent, 0).sum() / (~absent).sum().clamp(min=1)
 
 
