@@ -233,6 +233,8 @@ def build_dataset(
     for name in SPLITS:
         sides = [[d for d in side if splits.of(kind, d.id) == name]
                  for kind, side in (("resume", resumes), ("job", jobs))]
+        if not getattr(config.splits, name):  # a share of 0: nothing is asked of it
+            continue
         matches[name] = match_roles(*sides, similarity, occupations,
                                     least=config.pairs.least(occupations))
         part, facts["pairing"][name] = make_pairs(
