@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo real record records studies test docs docs-serve readme sample clean
+.PHONY: help demo real record records experiments test docs docs-serve readme sample clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -58,12 +58,8 @@ records: $(VENV)/.dev  ## write the records of the data chapters from the real d
 	@for name in reading fuzz_readers roles; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py --out data/results/$$name.json; done
 	@echo "== prepare"; $(BIN)/python benchmarks/prepare.py --real --threads 1 --out data/results/prepare.json
 
-studies: $(VENV)/.dev  ## ablations, fine-tuning and validation from runs/real; goes on where it was stopped
-	@test -n "$${RESUME_CONTRASTIVE_DATA:-}" || { echo "make: set RESUME_CONTRASTIVE_DATA, see data/README.md"; exit 1; }
-	@test -f runs/real/results.json || { echo "make: there is no runs/real: make real first"; exit 1; }
-	@echo "== ablation"; $(BIN)/python scripts/record_ablation.py runs/real
-	@echo "== validation"; $(BIN)/python scripts/record_validation.py runs/real
-	@echo "== finetuning"; $(BIN)/python scripts/record_finetuning.py
+experiments: $(VENV)/.dev  ## the whole study, stage by stage, into data/results; goes on where it was stopped
+	@$(BIN)/python scripts/experiments.py $(STUDY)
 
 test: $(VENV)/.dev  ## every check, in the order of the list in CONTRIBUTING.md
 	@echo "== 1/6 export and clean leave the tree unchanged"

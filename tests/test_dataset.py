@@ -219,6 +219,14 @@ def test_nothing_is_made_where_nothing_is_asked_for(tables):
     assert facts["triples"] == {"train": {}, "validation": {}}
 
 
+def test_a_share_of_0_leaves_a_split_out(tables):
+    sides = (read_table(p, k)[0] for p, k in zip(tables, ("resume", "job"), strict=True))
+    config = replace(DATA, splits=SplitConfig(train=0.7, validation=0.3, test=0.0))
+    *_, pairs, facts = build_dataset(*sides, config)
+    assert {*pairs.split} == {"train", "validation"}
+    assert {*facts["split"]["resume"].values(), *facts["split"]["job"].values()} == {*pairs.split}
+
+
 def test_own_skills_queries_hide_the_section_they_ask_for(built):
     data, *_ = built
     own = data.pairs[data.pairs.kind == "own-skills"]
