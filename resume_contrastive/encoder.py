@@ -39,7 +39,7 @@ class EncoderConfig:
     merge: str = "mean"  # 'mean', 'learned' weight a field, or 'attention'
     field_weight: str = "tokens"  # the merge weighs fields by 'tokens', or all 'equal' (ConFit v1)
     dim: int = 256  # dimensions after the projection; 0 = no projection
-    sides: str = "separate"  # 'shared' head, or a 'separate' head for resumes and jobs
+    sides: str = "shared"  # one 'shared' head, or a 'separate' head for resumes and jobs
     similarity: str = "cosine"  # 'cosine' or 'dot'
 
     def __post_init__(self):

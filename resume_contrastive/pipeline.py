@@ -26,6 +26,7 @@ from resume_contrastive.benchmarks import (
 )
 from .comparison import DecisionRule, compare, learn_blend, write_page
 from resume_contrastive.dataset import (
+    TRAINED_KINDS,
     DataConfig,
     Dataset,
     build_dataset,
@@ -67,7 +68,7 @@ class PipelineConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     mining: MiningConfig = field(default_factory=MiningConfig)
     role_weight: float = 0.3  # of the role pairs in the loss; own-skills pairs weigh 1
-    triple_weight: float = 0.0  # of counterfactual triples in the loss
+    triple_weight: float = 0.3  # of counterfactual triples in the loss
     rounds: int = 1  # of mining and retraining
     seeds: int = 1  # trainings of the first round; their spread is reported
     seed: int = 0  # of initialisation, mining and evaluation
@@ -234,9 +235,11 @@ def _prepare(
 # %% ../nbs/09a_pipeline.ipynb #5e8c31aa
 def _encode(self: Pipeline) -> dict[str, Any]:
     "Read every window of the data set through the trunk, or find it in the cache"
+    triples = ("control", "counterfactual") * (self.config.triple_weight > 0)
+
     def work() -> dict[str, Any]:
         before, start = self.embedder.encoded, self.embedder.seconds
-        documents = self.data.for_encoder(self.data.used())
+        documents = self.data.for_encoder(self.data.used((*TRAINED_KINDS, *triples)))
         windows = {w.text: w.tokens for d in documents for w in self.embedder.windows(d)}
         self.embedder.embed(list(windows))
         new, seconds = self.embedder.encoded - before, self.embedder.seconds - start
@@ -246,7 +249,7 @@ def _encode(self: Pipeline) -> dict[str, Any]:
 
     c = self.config.encoder
     key = [self.key_of("prepare"), self.embedder.backbone_hash, c.window, c.max_windows, c.layout,
-           c.missing, c.field_prefix, c.native_head]
+           c.missing, c.field_prefix, c.native_head, triples]
     return self.stage("encode", key, work)
 
 # %% ../nbs/09a_pipeline.ipynb #f6da53ba

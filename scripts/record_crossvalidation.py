@@ -46,15 +46,16 @@ from resume_contrastive.store import (
 )
 from resume_contrastive.validation import split_triples, untitled
 
-ROWS = {
-    "default": {},
-    "one head for both sides": dict(encoder=dict(sides="shared")),
-    "triples, weight .3": dict(triples=0.3),
-    "one head for both sides, triples, weight .3": dict(encoder=dict(sides="shared"), triples=0.3),
-    "batch 32": dict(train=dict(batch_size=32)),
-    "distillation, weight 10": dict(train=dict(distill=10.0)),
-    "role pairs only": dict(own=0.0, role=1.0),
-    "own-skills pairs only": dict(role=0.0),
+SEPARATE = "a head for each side"
+ROWS = {  # as changes of the ablation's start: a head for each side, no triples
+    "default": dict(encoder=dict(sides="shared"), triples=0.3),
+    "one head, no triples": dict(encoder=dict(sides="shared")),
+    SEPARATE: {},
+    f"{SEPARATE}, triples": dict(triples=0.3),
+    f"{SEPARATE}, batch 32": dict(train=dict(batch_size=32)),
+    f"{SEPARATE}, distillation": dict(train=dict(distill=10.0)),
+    f"{SEPARATE}, role pairs only": dict(own=0.0, role=1.0),
+    f"{SEPARATE}, own-skills pairs only": dict(role=0.0),
 }
 CONTROLS = ("TF-IDF", "BM25", "zero-shot")
 
