@@ -1,4 +1,4 @@
-"""The example backend over real HTTP: the library's answers, and nothing a client sends breaks it."""
+"""The example backend over real HTTP: the library's answers, and no request breaks it."""
 
 import asyncio
 import importlib.util
@@ -22,7 +22,7 @@ SECRET = "zanzibarsecret"  # stands in hostile texts; no error and no log may ho
 RESUME = f"Head Chef {SECRET}\nSkills\nrice, sauce, Python\nExperience\nRan the kitchen team."
 JOB = "Cook wanted\nRequirements:\nPython, SQL and rice"
 OTHERS = ["Nurse\nSkills\ncare of patients", "Engineer\nSkills\nPython, SQL, Docker"]
-LIMITS = {"text_chars": 20_000, "documents": 4, "body_bytes": 200_000, "body_seconds": 2,
+LIMITS = {"text_chars": 20_000, "documents": 4, "body_bytes": 200_000, "body_seconds": 3,
           "pending": 4, "depth": 16, "seconds": 50}  # fmt: skip
 POSTS = ("/score", "/rank", "/rank-jobs", "/explain")
 
@@ -223,8 +223,9 @@ def test_text_and_list_limits(client):
             "resume")  # fmt: skip
     many = {"job": JOB, "resumes": items(*["cook"] * 5)}
     refused(client.post("/rank", json=many), 422, "too_long", "resumes")
-    for k, code in ((-1, "greater_than_equal"), (5, "less_than_equal"), (10**400, "less_than_equal"),
-                    (1.5, "int_type"), (True, "int_type"), ("2", "int_type")):  # fmt: skip
+    small, large = "greater_than_equal", "less_than_equal"
+    for k, code in ((-1, small), (5, large), (10**400, large), (1.5, "int_type"),
+                    (True, "int_type"), ("2", "int_type")):  # fmt: skip
         sent = {"job": JOB, "resumes": [], "top_k": k}
         refused(client.post("/rank", json=sent), 422, code, "top_k")
 
@@ -235,12 +236,14 @@ def test_places_inside_are_counted_and_slow_bodies_lose_theirs(server, client):
     slow = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(4)]
     for s in slow:
         s.sendall(head)
-    while client.get("/health").json()["pending"] < 4:
+    for _ in range(100):
+        if client.get("/health").json()["pending"] == 4:
+            break
         time.sleep(0.02)
     found = client.post("/score", json={"resume": RESUME, "job": JOB})
     refused(found, 503, "busy")
     assert found.headers["retry-after"] == "1"
-    answers = [s.recv(4096) for s in slow]
+    answers = [b"".join(iter(lambda s=s: s.recv(4096), b"")) for s in slow]
     assert all(a.startswith(b"HTTP/1.1 408 ") and b"slow_body" in a for a in answers)
     for s in slow:
         s.close()
@@ -434,7 +437,8 @@ def test_depth_is_counted_outside_strings(module):
 
 def test_a_signal_lets_running_requests_end(server):
     """Last: it ends the server."""
-    texts = [f"Engineer {n}\n" + f"Built service {n} in Python with a team. " * 60 for n in range(4)]
+    line = "Built service {} in Python with a team. "
+    texts = [f"Engineer {n}\n" + line.format(n) * 60 for n in range(4)]
     answer = []
     sent = {"job": JOB, "resumes": items(*texts)}
     thread = threading.Thread(
