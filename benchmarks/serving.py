@@ -145,7 +145,7 @@ def summary(*phases: dict) -> dict:
     """Numbers of one or more phases."""
     took = np.array([t for p in phases for _, t in p["done"]])
     n, seconds = len(took), sum(p["seconds"] for p in phases)
-    p50, p95, p99 = np.quantile(took, [0.5, 0.95, 0.99]) if n else [float("nan")] * 3
+    p50, p95, p99 = np.quantile(took, [0.5, 0.95, 0.99]).tolist() if n else [float("nan")] * 3
     errors: dict[str, int] = {}
     for p in phases:
         for name, count in p["errors"].items():
@@ -181,7 +181,8 @@ def slope(memory: list[tuple[float, float]]) -> tuple[float, list[float]]:
     x, y = np.array([b.mean(0) for b in blocks]).T
     fit = linregress(x / 60, y)
     half = float(t.ppf(0.975, max(len(blocks) - 2, 1))) * float(fit.stderr)
-    return round(float(fit.slope), 3), [round(fit.slope - half, 3), round(fit.slope + half, 3)]
+    middle = float(fit.slope)
+    return round(middle, 3), [round(middle - half, 3), round(middle + half, 3)]
 
 
 async def measure(args: argparse.Namespace, url: str, pid: int) -> dict:
