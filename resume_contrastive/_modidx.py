@@ -155,6 +155,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                              'resume_contrastive.cleaning._repair_once': ( 'cleaning.html#_repair_once',
                                                                                            'resume_contrastive/cleaning.py'),
                                              'resume_contrastive.cleaning._tag': ('cleaning.html#_tag', 'resume_contrastive/cleaning.py'),
+                                             'resume_contrastive.cleaning._without_blocks': ( 'cleaning.html#_without_blocks',
+                                                                                              'resume_contrastive/cleaning.py'),
                                              'resume_contrastive.cleaning.contact_spans': ( 'cleaning.html#contact_spans',
                                                                                             'resume_contrastive/cleaning.py'),
                                              'resume_contrastive.cleaning.repair_text': ( 'cleaning.html#repair_text',

@@ -18,7 +18,10 @@ from .sections import heading_of
 __all__ = ['repair_text', 'Contact', 'contact_spans', 'scrub_contacts']
 
 # %% ../nbs/00e_cleaning.ipynb #f95d7be0
-_TAG = re.compile(r"<!--.*?-->|<(style|script|head)\b.*?</\1\s*>|<![a-zA-Z][^<>]*>|"
+_OPEN = re.compile(r"<!--|<(style|script|head)\b", re.I)
+_CLOSE = {name: re.compile(rf"</{name}\s*>" if name else "-->", re.I)
+          for name in ("", "style", "script", "head")}
+_TAG = re.compile(r"<![a-zA-Z][^<>]*>|"
                   r"</?[a-zA-Z][\w:-]*(?:\s+[\w:@.-]+(?:\s*=\s*"
                   r"(?:\"[^\"]*\"|'[^']*'|[^\s<>\"']+))?)*"
                   r"\s*/?>", re.S | re.I)
@@ -39,6 +42,21 @@ _PREFIXES = ("self|co|non|cross|multi|well|high|low|long|short|full|part|real|on
              "state-of-the|up-to|day-to|end-to|face-to")
 
 # %% ../nbs/00e_cleaning.ipynb #79323ead
+def _without_blocks(text: str) -> tuple[str, int]:
+    "Comments, styles, scripts and heads out, in one pass; a regex would take quadratic time"
+    out, at, place, unclosed = [], 0, 0, set()
+    while m := _OPEN.search(text, place):
+        name = (m[1] or "").lower()
+        end = None if name in unclosed else _CLOSE[name].search(text, m.end())
+        if end is None:
+            unclosed.add(name)  # none follows: no later opening needs to look for one
+            place = m.end()
+            continue
+        out += [text[at:m.start()], " "]
+        at = place = end.end()
+    return "".join([*out, text[at:]]), len(out) // 2
+
+
 def _tag(m: re.Match) -> str:
     "What stands in for a tag: a line break for a block, nothing for bold, else a space"
     if item := _ITEM.match(m[0]):
@@ -116,7 +134,9 @@ def _repair_once(text: str, done: Counter) -> str:
         done["entity"] += sum(html.unescape(m) != m for m in re.findall(r"&#?\w+;?", text))
         text = html.unescape(text)
     if "<" in text:
+        text, blocks = _without_blocks(text)
         text, n = _TAG.subn(_tag, text)
+        n += blocks
         done["tag"] += n
     if len(text) > 400 and 400 * text.count("\n") < len(text):
         text, n = re.subn(r"(?<=\S) {3,}(?=\S)", "\n", text)  # line ends that became spaces

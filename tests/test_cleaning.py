@@ -1,6 +1,8 @@
 """Repairs are counted and done once; contacts go, and what only looks like one stays."""
 
 import json
+import random
+import re
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from resume_contrastive import cleaning
 from resume_contrastive.cleaning import contact_spans, repair_text, scrub_contacts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,3 +130,31 @@ def test_the_record_holds_what_the_page_says():
     for part in ("sample", "planted"):
         assert record[part]["kinds"]["all"]["recall"][1] > 0.98
     assert record["planted"]["false_alarms"]["dates"]["share"][0] == 0
+
+
+@pytest.mark.parametrize("text", ["<!--" * 2_000, "<script " * 2_000, "</script\n" * 2_000,
+                                  "<!-- --> <script></script>" + "<!--<head" * 2_000])
+def test_an_end_that_is_missing_is_looked_for_once(text, monkeypatch):
+    looked = Counter()
+
+    class Close:
+        def __init__(self, name, pattern):
+            self.name, self.pattern = name, pattern
+
+        def search(self, *place):
+            found = self.pattern.search(*place)
+            looked[self.name] += found is None
+            return found
+
+    monkeypatch.setattr(cleaning, "_CLOSE", {n: Close(n, p) for n, p in cleaning._CLOSE.items()})
+    cleaning._without_blocks(text)
+    assert max(looked.values(), default=0) <= 1
+
+
+def test_blocks_go_as_the_plain_regular_expression_says():
+    plain = re.compile(r"<!--.*?-->|<(style|script|head)\b.*?</\1\s*>", re.S | re.I)
+    rng, parts = random.Random(0), ["<!--", "-->", "<script>", "</script >", "<STYLE x", "</style>",
+                                    "<head", "</head>", "</script", "a", "\n", "<", "-"]
+    for _ in range(5_000):
+        text = "".join(rng.choice(parts) for _ in range(rng.randint(0, 14)))
+        assert cleaning._without_blocks(text) == plain.subn(" ", text), text
