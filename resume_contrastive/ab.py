@@ -140,13 +140,13 @@ def _calibrations(run: Pipeline, read: Callable) -> dict[str, Any]:
         out[last.aspect] = {"rows": rows, "curves": curves}
     return out
 
-# %% ../nbs/08g_ab.ipynb #f79234b8
+# %% ../nbs/08g_ab.ipynb #e1ec1a3f
 def compare_run(
     run: Pipeline,  # a run whose evaluation is done
     rule: DecisionRule | None = None,  # None: the defaults; state it before you look
     *,
     top: int = 10,  # pairs shown with evidence
-    single: int = 3,  # new pairs that are timed
+    single: int = 3,  # new pairs that are timed; 0: none
 ) -> Compared:  # `ValueError` names a stage that is missing
     "Learned score against the five signals on the test split of a run"
     run.key_of("evaluate")
@@ -166,14 +166,15 @@ def compare_run(
                 resumes=resumes, jobs=jobs, signals={n: x[n] for n in old.weights}, top=top,
                 seconds_per_pair=cost, evidence=lambda r, j: pair_evidence(
                     r, j, lambda a, b: scale(systems["learned"](a, b)), old))
-    c.single = _single_pairs(run, scale, old, list(zip(resumes, jobs, strict=False))[:single])
+    new_pairs = list(zip(resumes, jobs, strict=False))[:single]
+    c.single = _single_pairs(run, scale, old, new_pairs) if new_pairs else {}
     c.blends, c.calibration = blends, _calibrations(run, read)
     for row, name in ((blends[0], "blend"), (blends[2], "six signals")):
         row["test"] = [r for r in differences(report, name, "five signals", c.rule)
                        if r["headline"]]
     return Compared(comparison=c, scores=scores, calibration=calibration, blend=blend, six=six)
 
-
+# %% ../nbs/08g_ab.ipynb #b8e98ad9
 def comparison_page(
     run: str | Path | Pipeline,  # a run folder with a finished evaluation, or its pipeline
     out: str | Path,  # the .html file; the JSON gets the same name with .json
