@@ -909,6 +909,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'resume_contrastive.page._plots': ('page.html#_plots', 'resume_contrastive/page.py'),
                                          'resume_contrastive.page._spoken': ('page.html#_spoken', 'resume_contrastive/page.py'),
                                          'resume_contrastive.page._table': ('page.html#_table', 'resume_contrastive/page.py'),
+                                         'resume_contrastive.page._the': ('page.html#_the', 'resume_contrastive/page.py'),
                                          'resume_contrastive.page.captions': ('page.html#captions', 'resume_contrastive/page.py'),
                                          'resume_contrastive.page.headline': ('page.html#headline', 'resume_contrastive/page.py'),
                                          'resume_contrastive.page.plot_differences': ( 'page.html#plot_differences',

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['Compared', 'compare_run', 'comparison_page']
 
-# %% ../nbs/08g_ab.ipynb #06072efe
+# %% ../nbs/08g_ab.ipynb #6304f090
 @dataclass(kw_only=True)
 class Compared:
     "What `compare_run` found"
@@ -55,12 +55,12 @@ def _signal_reader(learned: Callable, old: FiveSignals) -> tuple[Callable, dict[
     def read(r: Sequence[Any], j: Sequence[Any]) -> dict[str, np.ndarray]:
         key = tuple(d.id for d in r), tuple(d.id for d in j)
         if key not in known:
-            start = time.perf_counter()
+            start = time.process_time()
             first = learned(list(r), list(j))
-            middle = time.perf_counter()
+            middle = time.process_time()
             five = old.signals(list(r), list(j))
             spent["learned"] += middle - start
-            spent["five signals"] += time.perf_counter() - middle
+            spent["five signals"] += time.process_time() - middle
             spent["pairs"] += first.size
             cost.update({s: spent[s] / spent["pairs"] for s in ("learned", "five signals")})
             cost["blend"] = cost["learned"] + cost["five signals"]
@@ -73,7 +73,7 @@ def _signal_reader(learned: Callable, old: FiveSignals) -> tuple[Callable, dict[
 
 def _single_pairs(run: Pipeline, calibrate: Callable, old: FiveSignals,
                   pairs: Sequence[tuple[Any, Any]]) -> dict[str, dict[str, float]]:
-    "Median seconds of one pair of which nothing was read before, and of the same pair again"
+    "Median CPU seconds of one pair of which nothing was read before, and of the same pair again"
     from resume_contrastive.encoder import encoder_score
 
     out = {}
@@ -89,9 +89,9 @@ def _single_pairs(run: Pipeline, calibrate: Callable, old: FiveSignals,
             times: list[list[float]] = [[], []]
             for r, j in pairs:
                 for kind in times:
-                    start = time.perf_counter()
+                    start = time.process_time()
                     calibrate(score([r], [j]))
-                    kind.append(time.perf_counter() - start)
+                    kind.append(time.process_time() - start)
             out[system] = dict(zip(("cold", "warm"), map(float, np.median(times, axis=1)),
                                    strict=True))
     return out

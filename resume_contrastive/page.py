@@ -26,13 +26,19 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['headline', 'captions', 'plot_differences', 'plot_distributions', 'write_page']
 
-# %% ../nbs/08e_page.ipynb #a816c847
+# %% ../nbs/08e_page.ipynb #1c156715
 _SAYS = {"replace": "Replace the old score by the new one",
          "blend": "Use a blend of the two scores",
          "keep-both": "Keep the old score in charge, and show the new one beside it"}
 _ASKED = {"resume->job": "jobs for a resume", "job->resume": "resumes for a job"}
-_FOUND = {"better": "better in {}", "worse": "worse in {}", "no gain": "no different in {}",
-          "too few": "untold in {} (too few queries)"}
+_FOUND = {"better": "better in {}", "worse": "worse in {}", "no gain": "no better in {}",
+          "too few": "not judged in {}, for lack of queries"}
+_THE = {"learned": "the learned score", "five signals": "the five signals"}
+
+
+def _the(name: str) -> str:
+    "A system as it is called in a sentence"
+    return _THE.get(name, name)
 
 
 def _spoken(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -50,7 +56,8 @@ def headline(
     c: Comparison,  # from `compare`
 ) -> str:  # one sentence
     "The decision, and what it rests on"
-    words = f"{_SAYS[c.decision.option]}: {c.a} is {_spoken(c.differences)} than {c.b}"
+    words = (f"{_SAYS[c.decision.option]}: against {_the(c.b)}, {_the(c.a)} is "
+             f"{_spoken(c.differences)}")
     if c.blend_differences and c.decision.option != "replace":
         words += f"; the blend is {_spoken(c.blend_differences)}"
     return words + "."
@@ -66,29 +73,30 @@ def captions(
     c: Comparison,  # from `compare`
 ) -> dict[str, str]:  # 'differences', 'distributions', 'calibration': what each plot shows
     "What the plots show, from the numbers; a plot without numbers has no caption"
-    out = {"differences": f"{c.a} {_count(c.differences)}" + (
+    new, old = _the(c.a), _the(c.b)
+    out = {"differences": f"{new[:1].upper() + new[1:]} {_count(c.differences)}" + (
         f"; the blend {_count(c.blend_differences)}" if c.blend_differences else "")
-        + f". Right of the line is better than {c.b}. Lines are {c.rule.level:.0%} intervals: one "
+        + f". Right of the line is better than {old}. Lines are {c.rule.level:.0%} intervals: one "
         "that crosses the line at 0 shows no difference."}
     rows = {r["system"]: r for r in c.distributions}
     if c.a in rows and c.b in rows:
         x, y = rows[c.a], rows[c.b]
         out["distributions"] = (
-            f"Nine pairs of ten score {x['q05']:.0f} to {x['q95']:.0f} with {c.a}, and "
-            f"{y['q05']:.0f} to {y['q95']:.0f} with {c.b}. Above {x['threshold']:.0f} lie "
+            f"Nine pairs of ten score {x['q05']:.0f} to {x['q95']:.0f} with {new}, and "
+            f"{y['q05']:.0f} to {y['q95']:.0f} with {old}. Above {x['threshold']:.0f} lie "
             f"{x['above']:.1%} and {y['above']:.1%} of {x['n']:,} pairs: a fixed threshold does "
             "not carry over from one to the other.")
     parts = []
     for aspect, found in c.calibration.items():
         by = {(r["system"], r["map"]): 100 * r["error"] for r in found["rows"]}
-        parts.append(f"In {aspect}, a score is off by {by[c.a, 'as served']:.0f} points with {c.a} "
-                     f"and {by[c.b, 'as served']:.0f} with {c.b}; by {by[c.a, 'Platt']:.0f} and "
+        parts.append(f"In {aspect}, a score is off by {by[c.a, 'as served']:.0f} points with {new} "
+                     f"and {by[c.b, 'as served']:.0f} with {old}; by {by[c.a, 'Platt']:.0f} and "
                      f"{by[c.b, 'Platt']:.0f} once a curve is fitted on validation pairs.")
     if parts:
         out["calibration"] = " ".join(parts) + " On the diagonal a score means what it says."
     return out
 
-# %% ../nbs/08e_page.ipynb #668b23c6
+# %% ../nbs/08e_page.ipynb #1108df8f
 def plot_differences(
     rows: Sequence[Mapping[str, Any]],  # from `differences(report, new, old)`
     more: Sequence[Mapping[str, Any]] = (),  # the same rows of a blend
@@ -101,10 +109,12 @@ def plot_differences(
     key = ("benchmark", "direction", "metric")
     blend = {tuple(r[k] for k in key): r for r in more if r["headline"]}
     ax = ax or plt.subplots(figsize=(7, 1 + 0.9 * len(head)))[1]
+    places = [(r["aspect"], r["direction"]) for r in head]
     edge = min([0.0, *(r["low"] for r in (*head, *blend.values()) if r["low"] == r["low"])])
     for y, r in enumerate(head):
-        ax.text(edge, -y + 0.3, f"{r['aspect']}: {_ASKED[r['direction']]}, {r['metric']}, "
-                f"n = {r['n']} ({r['benchmark']})", fontsize=8.5, va="bottom")
+        name = r["aspect"] if places.count(places[y]) == 1 else r["benchmark"]
+        ax.text(edge, -y + 0.3, f"{name}: {_ASKED[r['direction']]}, {r['metric']}, n = {r['n']}",
+                fontsize=8.5, va="bottom", bbox=dict(fc="white", ec="none", pad=1.5))
         for row, at, style in ((r, 0.12, dict(marker="o", mfc="black")),
                                (blend.get(tuple(r[k] for k in key)), -0.18,
                                 dict(marker="s", mfc="white"))):
@@ -124,10 +134,10 @@ def plot_differences(
     ax.spines[["top", "right", "left"]].set_visible(False)
     entries = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
     ax.legend(entries.values(), entries, ncols=2, frameon=False, fontsize=8.5, loc="upper center",
-              bbox_to_anchor=(0.5, 1.12))
+              bbox_to_anchor=(0.5, 1.02 + 0.24 / max(len(head), 1)))
     return ax
 
-# %% ../nbs/08e_page.ipynb #f84076df
+# %% ../nbs/08e_page.ipynb #5371ea05
 def plot_distributions(
     scores: Mapping[str, np.ndarray],  # system -> scores on 0 to 100
     ax: Axes | None = None,  # drawn here; default: a new figure
@@ -147,7 +157,7 @@ def plot_distributions(
     ax.axvline(HISTORICAL_MEAN, color="0.6", lw=1, ls=":", label="mean 52.4, historical (given)")
     ax.set(xlabel="score", ylabel="% of pairs")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(fontsize=8.5, frameon=False)
+    ax.legend(fontsize=8.5, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 
@@ -172,7 +182,7 @@ def _figure(draw: Sequence[Callable[[Axes], Any]], height: float, caption: str) 
         out.append(svg.replace("<svg", f'<svg class="{name}" role="img" aria-label="{text}"', 1))
     return f"<figure>{''.join(out)}<figcaption>{text}</figcaption></figure>"
 
-# %% ../nbs/08e_page.ipynb #ec43bd09
+# %% ../nbs/08e_page.ipynb #cb6b5bef
 _NAMES = {"value_a": "new", "value_b": "old", "p_holm": "p (Holm)", "q05": "5 %", "q25": "25 %",
           "q75": "75 %", "q95": "95 %", "above": "share above", "error_low": "low",
           "error_high": "high", "brier": "Brier", "brier_low": "low ", "brier_high": "high ",
@@ -182,7 +192,7 @@ _STYLE = """*{box-sizing:border-box}
 body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:1.5rem auto;padding:0 1rem;
 color:#111;background:#fff;overflow-wrap:anywhere}
 h1{font-size:1rem;font-weight:400;color:#555;margin:0}h2{font-size:1.2rem;margin:2.2rem 0 .5rem}
-.decision{font-size:1.4rem;line-height:1.3;font-weight:600;margin:.3rem 0 1.2rem}
+.decision{font-size:1.3rem;line-height:1.35;margin:.3rem 0 1.2rem}
 figure{margin:0 0 2rem}figcaption{color:#333}svg{max-width:100%;height:auto;display:block}
 .narrow{display:none}.scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
@@ -194,7 +204,7 @@ td:first-child,th:first-child{text-align:left}summary{cursor:pointer;padding:.3r
 .chip{display:inline-block;border:1px solid #555;border-radius:.3rem;padding:0 .4rem;
 margin:.1rem .2rem .1rem 0;font-size:.85rem}.missing{border-style:dashed;color:#555}
 @media(max-width:640px){.wide{display:none}.narrow{display:block}.two{grid-template-columns:1fr}
-.decision{font-size:1.2rem}}"""
+.decision{font-size:1.15rem}}"""
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -226,8 +236,8 @@ def _card(row: Mapping[str, Any], new: str, old: str, opened: bool) -> str:
     "One pair on which the systems disagree, with the evidence of each"
     e, text = row.get("evidence"), html.escape
     top = (f"resume {text(str(row['resume_id']))} for {text(str(row['job_id']))}: ahead of "
-           f"{row['old_place']:.0%} of resumes by {text(old)}, of {row['new_place']:.0%} by "
-           f"{text(new)}")
+           f"{row['old_place']:.0%} of the resumes by {text(_the(old))}, of "
+           f"{row['new_place']:.0%} by {text(_the(new))}")
     if not e:
         return f"<p class='card'>{top}</p>"
     chips = "".join(
@@ -241,7 +251,7 @@ def _card(row: Mapping[str, Any], new: str, old: str, opened: bool) -> str:
             f"{_bars(e['new']['sections'])}</div></div>"
             f"<p>{chips or 'The job names no skill of the list.'}</p></details>")
 
-# %% ../nbs/08e_page.ipynb #52b7921a
+# %% ../nbs/08e_page.ipynb #3260a27f
 _ROW = ("benchmark", "aspect", "direction", "metric", "value_b", "value_a", "difference", "low",
         "high", "p_holm", "detectable", "n", "clusters", "verdict")
 
@@ -252,7 +262,7 @@ def _plots(c: Comparison, scores: Mapping[str, np.ndarray] | None) -> list[str]:
     out = [_figure([lambda ax: plot_differences(c.differences, c.blend_differences, ax)], tall,
                    said["differences"])]
     if scores:
-        out.append(_figure([lambda ax: plot_distributions(scores, ax)], 2.9,
+        out.append(_figure([lambda ax: plot_distributions(scores, ax)], 3.3,
                            said.get("distributions", "")))
     if c.calibration:
         def panel(aspect: str) -> Callable[[Axes], Any]:
@@ -264,8 +274,8 @@ def _plots(c: Comparison, scores: Mapping[str, np.ndarray] | None) -> list[str]:
 
 def _more(c: Comparison) -> list[str]:
     "The tables below the plots"
-    cost = [{"system": s, "one of many pairs, ms": 1000 * v, **{
-        f"one new pair, {k}, ms": 1000 * x for k, x in c.single.get(s, {}).items()}}
+    cost = [{"system": s, "one of many pairs, CPU ms": 1000 * v, **{
+        f"one pair, {k}, CPU ms": 1000 * x for k, x in c.single.get(s, {}).items()}}
         for s, v in c.cost.items()]
     blends = [{"blend": b["name"], **{f"weight: {k}": v for k, v in b["weights"].items()}, **{
         f"gain in {a}": "{:+.3f} ({:+.3f} to {:+.3f})".format(*d[:3])
@@ -291,12 +301,14 @@ def write_page(
     path, c, text = Path(path), comparison, html.escape
     if path.suffix != ".html":
         raise ValueError(f"path must end in .html, got {path.name}")
+    verdict, _, why = headline(c).partition(":")
     cards = [_card(r, c.a, c.b, n < 3) for n, r in enumerate(c.disagreements)]
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width,initial-scale=1'>",
         f"<title>{text(c.a)} against {text(c.b)}</title><style>{_STYLE}</style><body>",
-        f"<h1>{text(c.a)} against {text(c.b)}</h1><p class='decision'>{text(headline(c))}</p>",
+        f"<h1>{text(c.a)} against {text(c.b)}</h1><p class='decision'>"
+        f"<strong>{text(verdict)}</strong>:{text(why)}</p>",
         *_plots(c, scores), "<h2>The rule, stated before the numbers</h2>",
         f"<p>{text(c.rule.sentence())}</p><ul>",
         *(f"<li>{text(r.replace('->', ' → '))}</li>" for r in c.decision.reasons), "</ul>",
