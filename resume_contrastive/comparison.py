@@ -285,6 +285,7 @@ def disagreements(
     jobs: Sequence[Document],  # (n_j,)
     *,
     top: int = 20,  # pairs listed
+    per_resume: int = 2,  # pairs listed of one resume: an odd one would fill the list
     signals: Mapping[str, np.ndarray] | None = None,  # name -> (n_r, n_j), from the five signals
 ) -> list[dict[str, Any]]:  # ids, places, scores and signals; the largest difference first
     "The pairs that two systems place most differently within a job"
@@ -294,7 +295,12 @@ def disagreements(
         raise ValueError(f"scores must have shape {shape}, got {learned.shape} and {old.shape}")
     new_place, old_place = _places(learned), _places(old)
     change = new_place - old_place
-    order = np.argsort(-np.abs(change), axis=None, kind="stable")[:top]
+    order = np.argsort(-np.abs(change), axis=None, kind="stable")
+    owner = order // shape[1]
+    by = np.argsort(owner, kind="stable")  # the pairs of each resume, largest change first
+    nth = np.empty(len(order), dtype=int)
+    nth[by] = np.arange(len(order)) - np.searchsorted(owner[by], owner[by])
+    order = order[nth < per_resume][:top]
     return [dict(resume_id=resumes[i].id, job_id=jobs[j].id, change=float(change[i, j]),
                  new_place=float(new_place[i, j]), old_place=float(old_place[i, j]),
                  new_score=float(learned[i, j]), old_score=float(old[i, j]),

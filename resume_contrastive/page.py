@@ -96,7 +96,7 @@ def captions(
         out["calibration"] = " ".join(parts) + " On the diagonal a score means what it says."
     return out
 
-# %% ../nbs/08e_page.ipynb #1108df8f
+# %% ../nbs/08e_page.ipynb #c3316e1d
 def plot_differences(
     rows: Sequence[Mapping[str, Any]],  # from `differences(report, new, old)`
     more: Sequence[Mapping[str, Any]] = (),  # the same rows of a blend
@@ -125,7 +125,8 @@ def plot_differences(
             ax.plot([row["difference"]], [at - y], color="black", ms=6,
                     label="blend" if line == "--" else row["a"], ls="", **style)
             ax.annotate(f"{row['difference']:+.2f} {row['verdict']}", (row["high"], at - y), (5, 0),
-                        textcoords="offset points", va="center", fontsize=8)
+                        textcoords="offset points", va="center", fontsize=8,
+                        bbox=dict(fc="white", ec="none", pad=0.8))
     ax.axvline(0, color="black", lw=1)
     ax.set(yticks=[], ylim=(0.45 - len(head), 0.75),
            xlabel=f"difference from {head[0]['b']}" if head else "")
@@ -182,7 +183,7 @@ def _figure(draw: Sequence[Callable[[Axes], Any]], height: float, caption: str) 
         out.append(svg.replace("<svg", f'<svg class="{name}" role="img" aria-label="{text}"', 1))
     return f"<figure>{''.join(out)}<figcaption>{text}</figcaption></figure>"
 
-# %% ../nbs/08e_page.ipynb #cb6b5bef
+# %% ../nbs/08e_page.ipynb #d76d4fbe
 _NAMES = {"value_a": "new", "value_b": "old", "p_holm": "p (Holm)", "q05": "5 %", "q25": "25 %",
           "q75": "75 %", "q95": "95 %", "above": "share above", "error_low": "low",
           "error_high": "high", "brier": "Brier", "brier_low": "low ", "brier_high": "high ",
@@ -196,10 +197,10 @@ h1{font-size:1rem;font-weight:400;color:#555;margin:0}h2{font-size:1.2rem;margin
 figure{margin:0 0 2rem}figcaption{color:#333}svg{max-width:100%;height:auto;display:block}
 .narrow{display:none}.scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
-td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;overflow-wrap:normal}
+td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 td:first-child,th:first-child{text-align:left}summary{cursor:pointer;padding:.3rem 0}
 .card{border-top:1px solid #ddd}.two{display:grid;grid-template-columns:1fr 1fr;gap:1rem 2rem}
-.bar{display:grid;grid-template-columns:7.5rem 1fr 3rem;align-items:center;font-size:.85rem}
+.bar{display:grid;grid-template-columns:8.6rem 1fr 3rem;align-items:center;font-size:.85rem}
 .bar i{display:block;height:.6rem;background:#888}.bar b{font-weight:400;text-align:right}
 .chip{display:inline-block;border:1px solid #555;border-radius:.3rem;padding:0 .4rem;
 margin:.1rem .2rem .1rem 0;font-size:.85rem}.missing{border-style:dashed;color:#555}
@@ -216,6 +217,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     def show(v: Any) -> str:
         if v is None or (isinstance(v, float) and np.isnan(v)):
             return ""
+        if isinstance(v, float) and abs(v) >= 1000:
+            v = round(v)
         return html.escape(f"{v:.3g}" if isinstance(v, float) else
                            f"{v:,}" if type(v) is int else str(v).replace("->", " → "))
 
@@ -251,7 +254,7 @@ def _card(row: Mapping[str, Any], new: str, old: str, opened: bool) -> str:
             f"{_bars(e['new']['sections'])}</div></div>"
             f"<p>{chips or 'The job names no skill of the list.'}</p></details>")
 
-# %% ../nbs/08e_page.ipynb #3260a27f
+# %% ../nbs/08e_page.ipynb #d5cd6cb8
 _ROW = ("benchmark", "aspect", "direction", "metric", "value_b", "value_a", "difference", "low",
         "high", "p_holm", "detectable", "n", "clusters", "verdict")
 
@@ -277,9 +280,11 @@ def _more(c: Comparison) -> list[str]:
     cost = [{"system": s, "one of many pairs, CPU ms": 1000 * v, **{
         f"one pair, {k}, CPU ms": 1000 * x for k, x in c.single.get(s, {}).items()}}
         for s, v in c.cost.items()]
-    blends = [{"blend": b["name"], **{f"weight: {k}": v for k, v in b["weights"].items()}, **{
-        f"gain in {a}": "{:+.3f} ({:+.3f} to {:+.3f})".format(*d[:3])
-        for a, d in b["validation"].items()}} for b in c.blends]
+    gain = "{:+.3f} ({:+.3f} to {:+.3f})".format
+    blends = [{"blend": b["name"],
+               "weights": ", ".join(f"{k} {v:.2f}" for k, v in b["weights"].items()),
+               **{f"gain in {a}": gain(*d[:3]) for a, d in b["validation"].items()}}
+              for b in c.blends]
     kept = [[{k: r[k] for k in _ROW} for r in rows] for rows in (c.differences, c.blend_differences)]
     return ["<h2>What a pair costs</h2>", _table(cost),
             "<h2>Do they rank alike? (Spearman)</h2>", _table([c.correlation] * bool(c.correlation)),
