@@ -138,7 +138,7 @@ def plot_differences(
               bbox_to_anchor=(0.5, 1.02 + 0.24 / max(len(head), 1)))
     return ax
 
-# %% ../nbs/08e_page.ipynb #5371ea05
+# %% ../nbs/08e_page.ipynb #83a9ae6d
 def plot_distributions(
     scores: Mapping[str, np.ndarray],  # system -> scores on 0 to 100
     ax: Axes | None = None,  # drawn here; default: a new figure
@@ -179,7 +179,8 @@ def _figure(draw: Sequence[Callable[[Axes], Any]], height: float, caption: str) 
             for f, ax in zip(draw, np.ravel(figure.subplots(*shape)), strict=True):
                 f(ax)
             figure.savefig(file, format="svg", metadata={"Date": None})
-        svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", file.getvalue(), flags=re.S)
+        unused = r'^.*?(?=<svg)|<metadata>.*?</metadata>| id="[A-Za-z.]+(?:2d)?_\d+"'
+        svg = re.sub(unused, "", file.getvalue(), flags=re.S)
         out.append(svg.replace("<svg", f'<svg class="{name}" role="img" aria-label="{text}"', 1))
     return f"<figure>{''.join(out)}<figcaption>{text}</figcaption></figure>"
 

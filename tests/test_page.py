@@ -23,8 +23,8 @@ def rows(verdicts, system="learned", shift=0.0):
     size = {"better": 0.1, "worse": -0.1, "no gain": 0.0, "too few": 0.0}
     return [dict(benchmark=b, aspect=a, direction=d, metric=m, a=system, b="five signals",
                  value_a=0.5 + size[v], value_b=0.5, difference=size[v] + shift,
-                 low=size[v] - 0.05, high=size[v] + 0.05, p=0.01, p_holm=0.03, detectable=0.04, n=50,
-                 clusters=40, headline=True, verdict=v)
+                 low=size[v] - 0.05, high=size[v] + 0.05, p=0.01, p_holm=0.03, detectable=0.04,
+                 n=50, clusters=40, headline=True, verdict=v)
             for (b, a, d, m), v in zip(CELLS, verdicts, strict=True)]
 
 
@@ -69,7 +69,8 @@ def page(tmp_path_factory):
     c = made()
     c.calibration = {"role": {"rows": table, "curves": curves}}
     c.notes = {"role pairs": "<script>alert(1)</script>"}
-    resume = Document(id="<i>r", kind="resume", sections={"skills": "Python", "summary": "Zelda Q."})
+    resume = Document(id="<i>r", kind="resume",
+                      sections={"skills": "Python", "summary": "Zelda Q."})
     job = Document(id="j&1", kind="job", sections={"requirements": "Python and Java are required."})
     seen = pair_evidence(resume, job, lambda r, j: np.full((len(r), 1), 30.0),
                          FiveSignals(lambda r, j: np.ones((len(r), len(j)))))
@@ -91,7 +92,7 @@ def test_the_page_has_three_plots_with_captions_for_both_widths(page):
     assert page.text.count('class="wide" role="img" aria-label=') == 3
     assert page.text.count('class="narrow" role="img" aria-label=') == 3
     ids = re.findall(r' id="([^"]+)"', page.text)
-    assert "@media(max-width:640px)" in page.text and ids
+    assert "@media(max-width:640px)" in page.text and len(ids) == len(set(ids))
 
 
 def test_the_evidence_shows_skills_and_sections_and_no_words_of_the_resume(page):
