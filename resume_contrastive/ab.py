@@ -119,9 +119,10 @@ def _learned_blends(run: Pipeline, read: Callable) -> tuple[Blend, SignalBlend, 
         return {"name": name, "weights": {"learned": b.weight, "five signals": 1 - b.weight},
                 "folds": list(b.fold_weights), "validation": {role.aspect: b.gain, **dict(b.also)}}
 
-    return blend, many, [row("one weight, role and fit", blend), row("one weight, role alone", alone),
-                         {"name": "six signals, role and fit", "weights": many.weights,
-                          "folds": list(many.fold_weights), "validation": many.gains}]
+    return blend, many, [
+        row("one weight, role and fit", blend), row("one weight, role alone", alone),
+        {"name": "six signals, role and fit", "weights": many.weights,
+         "folds": list(many.fold_weights), "validation": many.gains}]
 
 
 def _calibrations(run: Pipeline, read: Callable) -> dict[str, Any]:

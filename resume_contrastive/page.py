@@ -286,9 +286,10 @@ def _more(c: Comparison) -> list[str]:
                "weights": ", ".join(f"{k} {v:.2f}" for k, v in b["weights"].items()),
                **{f"gain in {a}": gain(*d[:3]) for a, d in b["validation"].items()}}
               for b in c.blends]
-    kept = [[{k: r[k] for k in _ROW} for r in rows] for rows in (c.differences, c.blend_differences)]
+    kept = [[{k: r[k] for k in _ROW} for r in x] for x in (c.differences, c.blend_differences)]
     return ["<h2>What a pair costs</h2>", _table(cost),
-            "<h2>Do they rank alike? (Spearman)</h2>", _table([c.correlation] * bool(c.correlation)),
+            "<h2>Do they rank alike? (Spearman)</h2>",
+            _table([c.correlation] if c.correlation else []),
             "<h2>Blends, learned on validation</h2><p>Gains over the old score on folds of "
             "validation jobs that took no part in the weights.</p>", _table(blends),
             *(f"<h2>Calibration, {html.escape(a)}</h2>" + _table(f["rows"])
