@@ -5,12 +5,8 @@
 # %% ../nbs/08_comparison.ipynb #079e5221
 from __future__ import annotations
 
-import html
-import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,18 +14,26 @@ import numpy as np
 from .blend import Blend, learn_blend
 from .documents import Document
 from .evaluation import FIT, HEADLINE, ROLE, EvaluationReport
-from .five_signals import HISTORICAL_MEAN
-from .metrics import bootstrap_interval, paired_difference, spearman_rows
-from .store import write_json, write_text
+from .five_signals import HISTORICAL_MEAN, FiveSignals
+from resume_contrastive.metrics import (
+    bootstrap_interval,
+    bootstrap_means,
+    minimum_detectable_effect,
+    paired_difference,
+    percentile_interval,
+    spearman_rows,
+)
+from .page import plot_differences, plot_distributions, write_page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_all_ = ["Blend", "learn_blend"]
+_all_ = ["Blend", "learn_blend", "plot_distributions", "write_page"]
 
 # %% auto #0
 __all__ = ['DecisionRule', 'holm', 'differences', 'Decision', 'decide', 'distribution_table', 'rank_correlation', 'disagreements',
-           'Comparison', 'compare', 'plot_comparison', 'plot_distributions', 'write_page', 'Blend', 'learn_blend']
+           'pair_evidence', 'Comparison', 'compare', 'plot_comparison', 'Blend', 'learn_blend', 'plot_distributions',
+           'write_page']
 
 # %% ../nbs/08_comparison.ipynb #ea558b9a
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +44,17 @@ class DecisionRule:
     metrics: tuple[tuple[str, str], ...] = tuple(HEADLINE.items())  # (aspect, headline metric)
     margin: float = 0.0  # the interval must lie above it, in units of the metric
     level: float = 0.95  # coverage of the intervals
+    effect: float = 0.05  # smallest difference that matters, in units of the metric
     min_queries: int = 20  # cells with fewer queries don't count
-    corrected: bool = True  # Holm's correction for 'better'
+    corrected: bool = True  # for 'better': intervals and p corrected for many comparisons
 
     def __post_init__(self):
         if not 0.5 < self.level < 1:
             raise ValueError(f"level must be between 0.5 and 1, got {self.level}")
         if self.margin < 0:
             raise ValueError(f"margin must be >= 0, got {self.margin}")
+        if self.effect <= 0:
+            raise ValueError(f"effect must be > 0, got {self.effect}")
         if self.min_queries < 2:
             raise ValueError(f"min_queries must be >= 2, got {self.min_queries}")
         if missing := set(self.aspects) - {aspect for aspect, _ in self.metrics}:
@@ -56,12 +63,17 @@ class DecisionRule:
     def sentence(self) -> str:
         "The rule in words"
         what = " and ".join(f"{a} ({dict(self.metrics)[a]})" for a in self.aspects)
+        many = ", corrected for all comparisons," if self.corrected else ""
         return (f"Replace if better in {what}, in every measured direction, and worse nowhere. "
-                "Blend if better somewhere and a blend learned on other data beats the old score "
-                "somewhere and loses nowhere. Else keep both. "
-                f"Better: the {self.level:.0%} interval of the paired difference lies above "
-                f"{self.margin:g}" + (" and p passes Holm's correction" if self.corrected else "")
-                + f"; cells with fewer than {self.min_queries} queries don't count.")
+                "Blend if better somewhere, and a blend learned on other data beats the old score "
+                "somewhere, is worse nowhere, and excludes a loss of "
+                f"{self.effect:g} in each aspect and direction. Else keep both. "
+                f"Better: above chance, and the {self.level:.0%} interval of the paired "
+                f"difference{many} lies above {self.margin:g}"
+                + (" and p passes Holm's correction" if self.corrected else "")
+                + f". Worse: the plain interval lies below 0. Too few: fewer than "
+                f"{self.min_queries} queries, or nothing found where a difference of "
+                f"{self.effect:g} could have been missed.")
 
 # %% ../nbs/08_comparison.ipynb #9d9e4fa6
 def holm(
@@ -84,41 +96,59 @@ def differences(
 ) -> list[dict[str, Any]]:  # a row for each benchmark, direction and metric, with a verdict
     "System a minus system b everywhere, each row judged; `ValueError` for a name not in the report"
     rule = rule or DecisionRule()
-    rows = []
+    rows, deltas = [], []
     for row in report.rows:
         if row["system"] != a:
             continue
         key = (row["benchmark"], row["direction"], row["metric"])
         ours, theirs = (report.values(s, *key) for s in (a, b))
-        d = paired_difference(ours, theirs, report.clusters[key[:2]], level=rule.level)
+        groups = np.asarray(report.clusters[key[:2]])
+        d = paired_difference(ours, theirs, groups, level=rule.level)
         both = ~np.isnan(ours - theirs)
         rows.append(dict(
             benchmark=key[0], aspect=row["aspect"], direction=key[1], metric=key[2], a=a, b=b,
             value_a=float(ours[both].mean()) if both.any() else np.nan,
-            value_b=float(theirs[both].mean()) if both.any() else np.nan,
-            difference=float(d.difference), low=float(d.low), high=float(d.high), p=float(d.p),
-            n=int(d.n), clusters=len(np.unique(np.asarray(report.clusters[key[:2]])[both])),
+            value_b=float(theirs[both].mean()) if both.any() else np.nan, **d._asdict(),
+            clusters=len(np.unique(groups[both])), chance=row["chance"],
+            detectable=minimum_detectable_effect(ours - theirs, groups, level=rule.level),
+            above_chance=bool(row["low"] > row["chance"] + 1e-9),
             headline=dict(rule.metrics).get(row["aspect"]) == key[2]))
+        deltas.append((ours - theirs, groups))
     if not rows:
         raise ValueError(f"no system {a!r} in the report. "
                          f"Known: {', '.join(sorted({r['system'] for r in report.rows}))}")
-    return _judge(rows, rule)
+    return _judge(rows, deltas, rule)
 
-
-def _judge(rows: list[dict[str, Any]], rule: DecisionRule) -> list[dict[str, Any]]:
-    "Add the corrected p-value (of headline rows) and the verdict to each row"
-    family = [r for r in rows if r["headline"] and r["n"] >= rule.min_queries]
-    adjusted = dict(zip(map(id, family), holm([r["p"] for r in family]), strict=True))
+# %% ../nbs/08_comparison.ipynb #4874795c
+def _judge(rows: list[dict[str, Any]], deltas: list[tuple[np.ndarray, np.ndarray]],
+           rule: DecisionRule) -> list[dict[str, Any]]:
+    "Add corrected p-values and intervals (of headline rows) and the verdict to each row"
+    family = [i for i, r in enumerate(rows) if r["headline"] and r["n"] >= rule.min_queries]
+    wide = 1 - (1 - rule.level) / max(len(family), 1)  # Bonferroni
     for row in rows:
-        row["p_holm"] = float(adjusted.get(id(row), np.nan))
-        p = row["p_holm"] if rule.corrected and row["headline"] else row["p"]
-        if row["n"] < rule.min_queries or np.isnan(row["low"]):
-            row["verdict"] = "too few"
-        elif row["low"] > rule.margin and p < 1 - rule.level:
-            row["verdict"] = "better"
-        else:
-            row["verdict"] = "worse" if row["high"] < 0 else "no gain"
+        row.update(p_holm=np.nan, p_better=np.nan, low_corrected=np.nan, high_corrected=np.nan)
+    two = holm([rows[i]["p"] for i in family])
+    one = holm([rows[i]["p"] if rows[i]["difference"] > 0 else 1.0 for i in family])
+    for i, p_two, p_one in zip(family, two, one, strict=True):
+        ends = bootstrap_interval(*deltas[i], level=wide)
+        rows[i].update(p_holm=float(p_two), p_better=float(p_one),
+                       low_corrected=ends.low, high_corrected=ends.high)
+    for row in rows:
+        row["verdict"] = _verdict(row, rule)
     return rows
+
+
+def _verdict(row: Mapping[str, Any], rule: DecisionRule) -> str:
+    "'better', 'worse', 'no gain' or 'too few'"
+    strict = rule.corrected and row["headline"]
+    low, p = (row[k] for k in (("low_corrected", "p_better") if strict else ("low", "p")))
+    if row["n"] < rule.min_queries or np.isnan(row["low"]):
+        return "too few"
+    if low > rule.margin and p < 1 - rule.level and row["above_chance"]:
+        return "better"
+    if row["high"] < 0:
+        return "worse"
+    return "too few" if row["detectable"] > rule.effect else "no gain"
 
 # %% ../nbs/08_comparison.ipynb #8495cadd
 @dataclass(frozen=True, kw_only=True)
@@ -146,28 +176,59 @@ def decide(
     head = [r for r in rows if r["headline"] and r["aspect"] in rule.aspects]
     better, worse = _by_verdict(head, "better"), _by_verdict(head, "worse")
     reasons = [f"Better: {s}" for s in better] + [f"Worse: {s}" for s in worse]
-    short = []
-    for aspect in rule.aspects:
-        for direction in dict.fromkeys(r["direction"] for r in head if r["aspect"] == aspect):
-            cells = [r["verdict"] for r in head
-                     if (r["aspect"], r["direction"]) == (aspect, direction)]
-            if "better" not in cells:
-                short.append(f"No gain outside the interval in {aspect}, {direction}")
-        if not any(r["aspect"] == aspect and r["verdict"] != "too few" for r in head):
-            short.append(f"Not measured on enough queries: {aspect}")
+    short = _missing(head, rule)
     reasons += short
     if better and not worse and not short:
         return Decision(option="replace", reasons=tuple(reasons))
     if better and blend:
         mixed = [r for r in blend if r["headline"] and r["aspect"] in rule.aspects]
         gains, losses = _by_verdict(mixed, "better"), _by_verdict(mixed, "worse")
+        risks = _unsafe(mixed, rule)
         reasons += [f"Blend better: {s}" for s in gains] + [f"Blend worse: {s}" for s in losses]
-        if gains and not losses:
+        reasons += [f"Blend: {s}" for s in risks]
+        if gains and not losses and not risks:
             return Decision(option="blend", reasons=tuple(reasons))
         reasons.append("The blend's held-out gain does not carry it")
     elif better:
         reasons.append("No blend was measured")
     return Decision(option="keep-both", reasons=tuple(reasons))
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], aspect: str) -> dict[str, list[Mapping[str, Any]]]:
+    "The rows of one aspect by direction"
+    directions = dict.fromkeys(r["direction"] for r in rows if r["aspect"] == aspect)
+    return {d: [r for r in rows if (r["aspect"], r["direction"]) == (aspect, d)]
+            for d in directions}
+
+
+def _missing(rows: Sequence[Mapping[str, Any]], rule: DecisionRule) -> list[str]:
+    "Why the new score may not replace the old one, as far as gains are missing"
+    short = []
+    for aspect in rule.aspects:
+        cells = _cells(rows, aspect)
+        for direction, found in cells.items():
+            if "better" not in {r["verdict"] for r in found}:
+                few = all(r["verdict"] == "too few" for r in found)
+                needs = min((r["detectable"] for r in found), default=np.nan)
+                short.append(f"{'Too few queries to tell' if few else 'No gain'} in {aspect}, "
+                             f"{direction} (detectable: {needs:.3f})")
+        if not cells or all(r["verdict"] == "too few" for found in cells.values() for r in found):
+            short.append(f"Not measured on enough queries: {aspect}")
+    return short
+
+
+def _unsafe(rows: Sequence[Mapping[str, Any]], rule: DecisionRule) -> list[str]:
+    "Aspects and directions in which a loss of the size that matters is not excluded"
+    risks = []
+    for aspect in rule.aspects:
+        cells = _cells(rows, aspect)
+        if not cells:
+            risks.append(f"not measured in {aspect}")
+        risks += [f"a loss of {rule.effect:g} in {aspect}, {direction} is not excluded"
+                  for direction, found in cells.items()
+                  if not any(r["n"] >= rule.min_queries and r["low"] > -rule.effect
+                             for r in found)]
+    return risks
 
 # %% ../nbs/08_comparison.ipynb #c473bd59
 def distribution_table(
@@ -191,13 +252,21 @@ def distribution_table(
 def rank_correlation(
     a: np.ndarray,  # (n_r, n_j) scores of one system
     b: np.ndarray,  # (n_r, n_j) scores of the other, on the same pairs
-) -> dict[str, Any]:  # overall, within jobs (mean, low, high), n of pairs and jobs
+) -> dict[str, Any]:  # overall and within jobs with intervals over jobs, n of pairs and jobs
     "Spearman's correlation of two systems: over all pairs, and within each job"
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"scores must be two matrices of one shape, got {a.shape} and {b.shape}")
+    from scipy.stats import rankdata
+
     within = bootstrap_interval(spearman_rows(a.T, b.T))
+    x, y = ((rankdata(m) - (m.size + 1) / 2).reshape(m.shape) for m in (a, b))
+    sums = np.stack([(u * v).sum(0) for u, v in ((x, y), (x, x), (y, y))], axis=1)
+    boot = bootstrap_means(sums)  # whole jobs; the ranks stay those of all pairs
+    with np.errstate(invalid="ignore"):
+        ends = percentile_interval((boot[:, 0] / np.sqrt(boot[:, 1] * boot[:, 2]))[:, None])[:, 0]
     return dict(overall=float(spearman_rows(a.reshape(1, -1), b.reshape(1, -1))[0]),
+                overall_low=float(ends[0]), overall_high=float(ends[1]),
                 within_jobs=float(within.mean), low=float(within.low), high=float(within.high),
                 n_jobs=int(within.n), n_pairs=int(a.size))
 
@@ -216,6 +285,7 @@ def disagreements(
     jobs: Sequence[Document],  # (n_j,)
     *,
     top: int = 20,  # pairs listed
+    per_resume: int = 2,  # pairs listed of one resume: an odd one would fill the list
     signals: Mapping[str, np.ndarray] | None = None,  # name -> (n_r, n_j), from the five signals
 ) -> list[dict[str, Any]]:  # ids, places, scores and signals; the largest difference first
     "The pairs that two systems place most differently within a job"
@@ -225,12 +295,39 @@ def disagreements(
         raise ValueError(f"scores must have shape {shape}, got {learned.shape} and {old.shape}")
     new_place, old_place = _places(learned), _places(old)
     change = new_place - old_place
-    order = np.argsort(-np.abs(change), axis=None, kind="stable")[:top]
+    order = np.argsort(-np.abs(change), axis=None, kind="stable")
+    owner = order // shape[1]
+    by = np.argsort(owner, kind="stable")  # the pairs of each resume, largest change first
+    nth = np.empty(len(order), dtype=int)
+    nth[by] = np.arange(len(order)) - np.searchsorted(owner[by], owner[by])
+    order = order[nth < per_resume][:top]
     return [dict(resume_id=resumes[i].id, job_id=jobs[j].id, change=float(change[i, j]),
                  new_place=float(new_place[i, j]), old_place=float(old_place[i, j]),
                  new_score=float(learned[i, j]), old_score=float(old[i, j]),
                  **{name: float(value[i, j]) for name, value in (signals or {}).items()})
             for i, j in zip(*np.unravel_index(order, shape), strict=True)]
+
+# %% ../nbs/08_comparison.ipynb #1407b999
+def pair_evidence(
+    resume: Document,  # a resume
+    job: Document,  # a job
+    learned: Callable[[list[Document], list[Document]], np.ndarray],  # the new score, 0 to 100
+    old: FiveSignals,  # the old one
+) -> dict[str, Any]:  # 'new': score, sections; 'old': score, points, keywords; 'skills'
+    "What each system saw in one pair: numbers, skill names and section names, no text"
+    names = [n for n, text in resume.sections.items() if text]
+    alone = [Document(id=f"{resume.id}:{n}", kind="resume", sections={n: resume.sections[n]})
+             for n in names]
+    scores = np.asarray(learned([resume, *alone], [job]), dtype=float)[:, 0]
+    found = old.explain(resume, job)
+    seen = {n: s["evidence"] for n, s in found["signals"].items()}
+    words, skills = seen["keyword"], seen["skill"]
+    return {"new": {"score": float(scores[0]),
+                    "sections": dict(zip(names, map(float, scores[1:]), strict=True))},
+            "old": {"score": float(found["score"]),
+                    "points": {n: float(s["points"]) for n, s in found["signals"].items()},
+                    "keywords": {k: len(words[k]) for k in ("found", "missing")}},
+            "skills": {k: sorted(skills[k]) for k in ("matched", "implied", "missing")}}
 
 # %% ../nbs/08_comparison.ipynb #78241dfc
 @dataclass(kw_only=True)
@@ -246,7 +343,10 @@ class Comparison:
     distributions: list[dict[str, Any]] = field(default_factory=list)
     correlation: dict[str, Any] = field(default_factory=dict)
     disagreements: list[dict[str, Any]] = field(default_factory=list)
-    cost: dict[str, float] = field(default_factory=dict)  # system -> seconds for each pair
+    cost: dict[str, float] = field(default_factory=dict)  # system -> seconds for each pair of many
+    single: dict[str, dict[str, float]] = field(default_factory=dict)  # system -> 'cold', 'warm'
+    calibration: dict[str, Any] = field(default_factory=dict)  # aspect -> 'rows' and 'curves'
+    blends: list[dict[str, Any]] = field(default_factory=list)  # weights, and gains on validation
     notes: dict[str, str] = field(default_factory=dict)  # benchmark -> its protocol
 
     def render(self) -> str:
@@ -276,6 +376,8 @@ def compare(
     resumes: Sequence[Document] = (),  # (n_r,) of that pool
     jobs: Sequence[Document] = (),  # (n_j,) of that pool
     signals: Mapping[str, np.ndarray] | None = None,  # name -> (n_r, n_j) of that pool
+    evidence: Callable[[Document, Document], dict[str, Any]] | None = None,  # see `pair_evidence`
+    top: int = 20,  # pairs listed among the disagreements
     seconds_per_pair: Mapping[str, float] | None = None,  # by system; None: from the report
 ) -> Comparison:  # with its decision
     "Put two systems of a report side by side, and apply the rule"
@@ -295,13 +397,14 @@ def compare(
         out.distributions = distribution_table(scores)
         out.correlation = rank_correlation(scores[a], scores[b])
         if len(resumes):
-            out.disagreements = disagreements(scores[a], scores[b], resumes, jobs, signals=signals)
+            out.disagreements = disagreements(scores[a], scores[b], resumes, jobs, top=top,
+                                              signals=signals)
+        known = {d.id: d for d in resumes}, {d.id: d for d in jobs}
+        for row in out.disagreements if evidence else ():
+            row["evidence"] = evidence(known[0][row["resume_id"]], known[1][row["job_id"]])
     return out
 
 # %% ../nbs/08_comparison.ipynb #3b719a0e
-_COLOURS = {"better": "#1a7f5a", "worse": "#b3402e", "no gain": "#7a7a7a", "too few": "#c0c0c0"}
-
-
 def plot_comparison(
     report: EvaluationReport | Comparison,  # a report, or a finished comparison
     a: str | None = None,  # the new system; not needed for a comparison
@@ -309,117 +412,8 @@ def plot_comparison(
     ax: Axes | None = None,  # drawn here; default: a new figure
 ) -> Axes:  # one line for each headline difference
     "Paired differences on the headline metrics with their intervals"
-    import matplotlib.pyplot as plt
-
     if isinstance(report, Comparison):
-        rows, a, b = report.differences, report.a, report.b
+        rows, more = report.differences, report.blend_differences
     else:
-        rows = differences(report, a, b)
-    rows = [r for r in rows if r["headline"]][::-1]
-    ax = ax or plt.subplots(figsize=(7, 1 + 0.5 * len(rows)))[1]
-    for y, r in enumerate(rows):
-        ax.plot([r["low"], r["high"]], [y, y], color=_COLOURS[r["verdict"]], lw=3)
-        ax.plot([r["difference"]], [y], "o", color=_COLOURS[r["verdict"]])
-    ax.axvline(0, color="black", lw=1)
-    names = [f"{r['aspect']}: {r['benchmark']}\n{r['direction']} {r['metric']}" for r in rows]
-    ax.set_yticks(range(len(rows)), names, fontsize=8)
-    ax.set(xlabel=f"{a} minus {b}: right of the line is better", ylim=(-0.6, len(rows) - 0.4))
-    return ax
-
-# %% ../nbs/08_comparison.ipynb #03e642ae
-def plot_distributions(
-    scores: Mapping[str, np.ndarray],  # system -> scores on 0 to 100
-    ax: Axes | None = None,  # drawn here; default: a new figure
-) -> Axes:  # one outline for each system
-    "Histograms of the scores of each system, with the line at 50 and the historical mean"
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.subplots(figsize=(7, 3))[1]
-    flat = {name: np.asarray(x, dtype=float).ravel() for name, x in scores.items()}
-    low, high = (f(f(x) for x in flat.values()) for f in (min, max)) if flat else (0, 100)
-    bins = np.linspace(min(low, 0), max(high, 100), 41)
-    for name, x in flat.items():
-        ax.hist(x, bins, density=True, histtype="step", lw=2, label=f"{name}, mean {x.mean():.1f}")
-    ax.axvline(50, color="black", lw=1, label="50")
-    ax.axvline(HISTORICAL_MEAN, color="black", lw=1, ls="--", label="historical mean 52.4 (given)")
-    ax.set(xlabel="score", ylabel="density")
-    ax.legend(fontsize=8, frameon=False)
-    return ax
-
-# %% ../nbs/08_comparison.ipynb #e625e6fe
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;font-size:.85rem;display:block;overflow-x:auto}
-td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}.option{font-size:1.6rem;font-weight:600}
-img,svg{max-width:100%;height:auto}"""
-_SAYS = {"replace": "The new score replaces the old one.",
-         "blend": "A blend of the two scores is used.",
-         "keep-both": "The old score stays in charge; the new one is shown beside it."}
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    "Rows as an HTML table; numbers rounded, everything escaped"
-    if not rows:
-        return "<p>Not measured.</p>"
-    names = list(dict.fromkeys(k for r in rows for k in r))
-
-    def show(v: Any) -> str:
-        if v is None or (isinstance(v, float) and np.isnan(v)):
-            return ""
-        return html.escape(f"{v:.3g}" if isinstance(v, float) else str(v))
-
-    head = "".join(f"<th>{html.escape(n)}</th>" for n in names)
-    body = "".join("<tr>" + "".join(f"<td>{show(r.get(n))}</td>" for n in names) + "</tr>"
-                   for r in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _figure(draw: Callable[[Axes], Any], size: tuple[float, float]) -> str:
-    "A plot as inline SVG; '' where matplotlib is not installed"
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        return ""
-    with matplotlib.rc_context({"svg.hashsalt": str(size)}):  # ids that are stable and don't clash
-        figure, out = Figure(figsize=size, layout="tight"), io.StringIO()
-        draw(figure.subplots())
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", out.getvalue(), flags=re.S)
-
-# %% ../nbs/08_comparison.ipynb #b13c87df
-def write_page(
-    comparison: Comparison,  # from `compare`
-    path: str | Path,  # the .html file; the JSON gets the same name with .json
-    scores: Mapping[str, np.ndarray] | None = None,  # system -> scores for the second plot
-) -> Path:  # the page
-    "Write a comparison as one self-contained HTML page and as JSON beside it"
-    path, c = Path(path), comparison
-    if path.suffix != ".html":
-        raise ValueError(f"path must end in .html, got {path.name}")
-    head = [r for r in c.differences if r["headline"]]
-    drop = ("a", "b", "headline", "p")
-    text = html.escape
-    parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>",
-        f"<title>{text(c.a)} against {text(c.b)}</title><style>{_STYLE}</style>",
-        f"<h1>{text(c.a)} against {text(c.b)}</h1>",
-        f"<p class='option'>{_SAYS[c.decision.option]}</p><p>{text(c.rule.sentence())}</p><ul>",
-        *(f"<li>{text(r)}</li>" for r in c.decision.reasons), "</ul>",
-        "<h2>Differences on the headline metrics</h2>",
-        _figure(lambda ax: plot_comparison(c, ax=ax), (8, 1.2 + 0.5 * len(head))),
-        *(f"<p><b>{text(n)}</b>: {text(t)}</p>" for n, t in c.notes.items() if t),
-        "<h2>Distributions</h2>",
-        _figure(lambda ax: plot_distributions(scores, ax), (8, 3.2)) if scores else "",
-        _table(c.distributions), "<h2>Rank correlation</h2>",
-        _table([c.correlation] if c.correlation else []),
-        "<h2>Seconds for each pair, windows already read</h2>",
-        _table([{"system": k, "seconds": v} for k, v in c.cost.items()]),
-        "<h2>All differences</h2>"]
-    for rows in (c.differences, c.blend_differences):
-        parts.append(_table([{k: v for k, v in r.items() if k not in drop} for r in rows]))
-    parts += ["<h2>Where they disagree most</h2>", _table(c.disagreements), "</html>"]
-    write_json(path.with_suffix(".json"), c)
-    write_text(path, "\n".join(parts))
-    return path
+        rows, more = differences(report, a, b), []
+    return plot_differences(rows, more, ax=ax)
