@@ -254,7 +254,7 @@ def write_reference(proc: Path) -> None:
 
 
 def story() -> list[dict]:
-    """The chapters as entries of the sidebar: a numbered page, and folded under it its companions."""
+    """The chapters as entries of the sidebar; a numbered page folds its companions under it."""
     entries: list[dict] = []
     for label, page, title in chapters():
         entry = {"text": f"{label} · {title}", "href": page}

@@ -3,9 +3,9 @@
 `python scripts/check_site.py _docs` serves the folder on a free port of this machine, opens each
 page at the width of a phone (390 px) and of a desk (1200 px) and fails on an error in the console,
 a file that doesn't load, a broken image, a formula that is not typeset, or a page that is wider
-than the screen. On the front page it also types into the search and opens the sidebar. `--shots
-FOLDER --pages A B` keeps pictures. Without Chromium it says so and does nothing; `--required` makes that
-an error. It speaks Chromium's own protocol through a pair of pipes and needs no package.
+than the screen. On the front page it also types into the search and opens the sidebar. Without
+Chromium it says so and does nothing; `--required` makes that an error. `--shots FOLDER --pages A B`
+keeps pictures. It speaks Chromium's own protocol through a pair of pipes and needs no package.
 """
 
 import argparse
