@@ -41,6 +41,7 @@ LEAD = re.compile(r"\A\s*# .+\n+(?:> .*\n?)*(?:- (?:\w|-)+:.*\n)*")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]*)(#[^)\s]*)?\)")
 PRIVATE = re.compile(rf"\[([^\]]+)\]\({re.escape(DOCS)}\w+\.html#_\w+\)")
 METHOD = re.compile(rf"({re.escape(DOCS)}\w+\.html#\w+)\.\w+")
+RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*$")  # the line under the head of a table
 SOURCE_LINK = re.compile(r"\[source\]\([^)]*\)\{[^}]*\}\s*")
 
 
@@ -168,6 +169,19 @@ def restore_lead(notebook: dict, source: Path) -> None:
     if lead:
         at = 1 if notebook["cells"][0]["cell_type"] == "raw" else 0
         notebook["cells"].insert(at, {"cell_type": "markdown", "metadata": {}, "source": lead})
+
+
+def tables_from_prints(notebook: dict) -> None:
+    """Show a printed markdown table as a table."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            lines = "".join(output.get("text", "")).strip().splitlines()
+            if output["output_type"] == "stream" and len(lines) > 2 and RULE.match(lines[1]) \
+                    and all(line.startswith("|") for line in lines):
+                table = "\n".join(lines)
+                output.clear()
+                output |= {"output_type": "display_data", "metadata": {},
+                           "data": {"text/markdown": table}}  # fmt: skip
 
 
 def each_text(notebook: dict, change) -> None:
@@ -347,6 +361,7 @@ def main() -> int:
         path = proc / page_name(origin.name)
         notebook = json.loads(path.read_text(encoding="utf-8"))
         restore_lead(notebook, origin)
+        tables_from_prints(notebook)
         each_text(notebook, links)
         fold_source(notebook, sources)
         path.write_text(json.dumps(notebook, ensure_ascii=False), encoding="utf-8")
