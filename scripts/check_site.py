@@ -83,6 +83,9 @@ SIDEBAR = """(async () => {
   const links = [...bar.querySelectorAll('a[href]')]
     .filter(a => a.getBoundingClientRect().height);
   const right = Math.max(...links.map(a => a.getBoundingClientRect().right));
+  const bars = document.querySelector('.quarto-secondary-nav').getBoundingClientRect().bottom;
+  if (links[0].getBoundingClientRect().top < bars - 1) return 'hides its first entry';
+  if (bar.getBoundingClientRect().bottom > innerHeight + 1) return 'ends below the screen';
   if (links.length < 10) return `shows ${links.length} links`;
   return right > innerWidth + 1 ? `ends at ${Math.round(right)}` : '';
 })()"""
