@@ -4,6 +4,10 @@ The steps: stage the notebooks with nbdev; name the pages (`00a_documents.ipynb`
 `documents`); point the links between notebooks, and to files of the repository, at pages of the
 site; fold the source of each exported definition under its signature; write the API reference, the
 sidebar in the order of the story, and the pages; and make the result independent of other hosts.
+
+The order of the sidebar is the order of the links at the foot of each page: the front page, the
+numbered notebooks, the how-to notebooks (`howto_*.ipynb`, in the order of `HOWTO`), the pages of
+`ABOUT`, and the reference.
 """
 
 import ast
@@ -29,12 +33,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "resume_contrastive"
 DOCS, REPO = "https://docs.invalid/", "https://repo.invalid/"  # stand-ins, replaced in each page
 PAGES = {"CONTRIBUTING.md": "contributing.md", "data/README.md": "data.md"}  # also on the site
+HOWTO = ("data", "encoder", "gpus", "backend", "judge")  # nbs/howto_NAME.ipynb, in this order
+ABOUT = ("glossary", "limits")  # notebooks of prose, before the pages above
 CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist")
 WEB_FONT = re.compile(r"@import url\([\"']?https?://fonts\.[^)]*\);?")
 LEAD = re.compile(r"\A\s*# .+\n+(?:> .*\n?)*(?:- (?:\w|-)+:.*\n)*")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]*)(#[^)\s]*)?\)")
 PRIVATE = re.compile(rf"\[([^\]]+)\]\({re.escape(DOCS)}\w+\.html#_\w+\)")
 METHOD = re.compile(rf"({re.escape(DOCS)}\w+\.html#\w+)\.\w+")
+RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*$")  # the line under the head of a table
 SOURCE_LINK = re.compile(r"\[source\]\([^)]*\)\{[^}]*\}\s*")
 
 
@@ -164,6 +171,19 @@ def restore_lead(notebook: dict, source: Path) -> None:
         notebook["cells"].insert(at, {"cell_type": "markdown", "metadata": {}, "source": lead})
 
 
+def tables_from_prints(notebook: dict) -> None:
+    """Show a printed markdown table as a table."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            lines = "".join(output.get("text", "")).strip().splitlines()
+            if output["output_type"] == "stream" and len(lines) > 2 and RULE.match(lines[1]) \
+                    and all(line.startswith("|") for line in lines):
+                table = "\n".join(lines)
+                output.clear()
+                output |= {"output_type": "display_data", "metadata": {},
+                           "data": {"text/markdown": table}}  # fmt: skip
+
+
 def each_text(notebook: dict, change) -> None:
     """Apply `change` to the prose of a staged notebook, and to its markdown outputs."""
     for cell in notebook["cells"]:
@@ -247,21 +267,38 @@ def write_reference(proc: Path) -> None:
     (proc / "api" / "index.qmd").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
 
 
-def write_config(proc: Path, repository: str) -> None:
-    """The sidebar, and nbdev's part of the configuration."""
-    story = []
+def story() -> list[dict]:
+    """The chapters as entries of the sidebar; a numbered page folds its companions under it."""
+    entries: list[dict] = []
     for label, page, title in chapters():
         entry = {"text": f"{label} · {title}", "href": page}
-        if label[-1].isalpha():
-            entry["id"] = f"companion-{label}"  # set in by styles.css
-        story.append(entry)
+        if not label[-1].isalpha():
+            entries.append(entry)
+            continue
+        parent = entries[-1]
+        if "contents" not in parent:
+            parent["section"] = parent.pop("text")
+        parent.setdefault("contents", []).append(entry)
+    return entries
+
+
+def write_config(proc: Path, repository: str) -> None:
+    """The sidebar, and nbdev's part of the configuration."""
+    named = {p.stem for p in (ROOT / "nbs").glob("[!_]*.ipynb") if not p.name[0].isdigit()}
+    howto, about = [f"howto_{name}" for name in HOWTO], list(ABOUT)
+    if lost := named ^ {"index", *howto, *about}:
+        raise ValueError(f"HOWTO and ABOUT of build_docs.py and nbs/ differ: {sorted(lost)}")
     reference = [{"text": m, "href": f"api/{m}.qmd"} for m in modules()]
-    about = [p for p in PAGES.values() if (proc / p).exists()]
-    contents = [{"text": "Front page", "href": "index.ipynb"}]
-    contents.append({"section": "Chapters", "contents": story})
-    contents.append({"section": "Reference", "href": "api/index.qmd", "contents": reference})
-    contents += [{"section": "The project", "contents": about}] if about else []
-    sidebar = {"website": {"sidebar": {"style": "docked", "contents": contents}}}
+    pages = [f"{name}.ipynb" for name in about] + [p for p in PAGES.values() if (proc / p).exists()]
+    contents = [
+        {"text": "Front page", "href": "index.ipynb"},
+        {"section": "Chapters", "contents": story()},
+        {"section": "How to", "contents": [f"{name}.ipynb" for name in howto]},
+        {"section": "The project", "contents": pages},
+        {"section": "Reference", "href": "api/index.qmd", "contents": reference},
+    ]
+    style = {"style": "docked", "collapse-level": 2}
+    sidebar = {"website": {"sidebar": {**style, "contents": contents}}}
     write_yaml(proc / "sidebar.yml", sidebar)
     nbdev = yaml.safe_load((proc / "nbdev.yml").read_text(encoding="utf-8"))
     website = {"title": PACKAGE}
@@ -269,12 +306,15 @@ def write_config(proc: Path, repository: str) -> None:
         website |= {"repo-url": repository, "repo-branch": "main"}
     nbdev.pop("format-links", None)
     write_yaml(proc / "nbdev.yml", nbdev | {"website": website})
+    quarto = yaml.safe_load((proc / "_quarto.yml").read_text(encoding="utf-8"))
+    for entry in quarto["website"]["navbar"]["left"]:
+        if entry["href"].endswith(".ipynb"):
+            entry["href"] = page_name(entry["href"])
     if repository:
-        quarto = yaml.safe_load((proc / "_quarto.yml").read_text(encoding="utf-8"))
         link = {"text": "Source", "icon": "github", "href": repository}
         quarto["website"]["navbar"].setdefault("right", []).append(link)
         quarto["smalldocs"]["api"]["source"] = f"{repository}/blob/main"
-        write_yaml(proc / "_quarto.yml", quarto)
+    write_yaml(proc / "_quarto.yml", quarto)
 
 
 def drop_api_settings(proc: Path) -> None:
@@ -321,6 +361,7 @@ def main() -> int:
         path = proc / page_name(origin.name)
         notebook = json.loads(path.read_text(encoding="utf-8"))
         restore_lead(notebook, origin)
+        tables_from_prints(notebook)
         each_text(notebook, links)
         fold_source(notebook, sources)
         path.write_text(json.dumps(notebook, ensure_ascii=False), encoding="utf-8")
