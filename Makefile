@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo real record records experiments test docs docs-serve readme sample clean
+.PHONY: help demo real record records experiments test serve docs docs-serve readme sample clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -73,6 +73,7 @@ test: $(VENV)/.dev  ## every check, in the order of the list in CONTRIBUTING.md
 	@echo "== 5/6 the docs site builds strictly, and its links resolve"
 	@$(BIN)/python scripts/build_docs.py
 	@$(BIN)/python scripts/check_links.py _docs
+	@$(BIN)/python scripts/check_site.py _docs
 	@echo "== 6/6 the wheel installs into an empty environment"
 	@$(BIN)/python scripts/check_wheel.py
 	@echo "== all checks passed; pytest said:"
@@ -81,6 +82,9 @@ test: $(VENV)/.dev  ## every check, in the order of the list in CONTRIBUTING.md
 docs: $(VENV)/.dev  ## build the docs site into _docs, without Quarto and without a network
 	@$(BIN)/python scripts/build_docs.py
 	@$(BIN)/python scripts/check_links.py _docs
+
+serve: $(VENV)/.dev  ## the example backend: http://127.0.0.1:8000
+	@$(BIN)/python examples/backend/app.py
 
 docs-serve:  ## show the built site: http://127.0.0.1:8000 (another port: PORT=...)
 	@test -f _docs/index.html || { echo "make: no _docs/index.html, run 'make docs' first"; exit 1; }

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .ab import compare_run
 from .augmentation import read_profiles
 from resume_contrastive.benchmarks import (
     Benchmark,
@@ -24,7 +25,7 @@ from resume_contrastive.benchmarks import (
     read_labels,
     tfidf_scorer,
 )
-from .comparison import DecisionRule, compare, learn_blend, write_page
+from .comparison import DecisionRule
 from resume_contrastive.dataset import (
     TRAINED_KINDS,
     DataConfig,
@@ -43,6 +44,7 @@ from .five_signals import FiveSignals
 from .generation import DryRun, client_for
 from .mining import MiningConfig
 from .occupations import read_occupations
+from .page import write_page
 from .pairs import Cosines
 from .report import headline_markdown, model_card, plot_results
 from .rounds import mine_stage, read_trained, train_stage
@@ -307,27 +309,11 @@ def _calibrated(self: Pipeline) -> Calibration:
 def _compare(self: Pipeline) -> dict[str, Any]:
     "Learned score against the five signals; writes comparison.html and comparison.json"
     def work() -> dict[str, Any]:
-        calibration, systems = self.calibrated(), self.systems()
-        new, old = systems["learned"], systems["five signals"]
-
-        def learned(r: list[Document], j: list[Document]) -> np.ndarray:
-            return np.vectorize(calibration, otypes=[float])(new(r, j))
-
-        role, _ = split_benchmarks(self.data, "validation")
-        pool = list(role.resumes), list(role.jobs)
-        blend = learn_blend(learned(*pool), old(*pool), role.gains, role.job_clusters,
-                            seed=self.config.seed)
-        report = evaluate({"learned": learned, "five signals": old,
-                           "blend": lambda r, j: blend(learned(r, j), old(r, j))},
-                          self.test_benchmarks(), seed=self.config.seed)
-        test = split_benchmarks(self.data, "test")[0]
-        pool = list(test.resumes), list(test.jobs)
-        scores = {"learned": learned(*pool), "five signals": old(*pool)}
-        page = compare(report, "learned", "five signals", DecisionRule(), blend="blend",
-                       scores=scores, resumes=pool[0], jobs=pool[1], signals=old.signals(*pool))
-        write_page(page, self.run / "comparison.html", scores)
-        return {"option": page.decision.option, "reasons": list(page.decision.reasons),
-                "calibration": asdict(calibration),
+        found = compare_run(self)
+        write_page(found.comparison, self.run / "comparison.html", found.scores)
+        made, blend = found.comparison.decision, found.blend
+        return {"option": made.option, "reasons": list(made.reasons),
+                "calibration": asdict(found.calibration),
                 "blend": {"weight": blend.weight, "learned_scale": list(blend.learned_scale),
                           "old_scale": list(blend.old_scale)}}
 
