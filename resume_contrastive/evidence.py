@@ -179,9 +179,10 @@ def education_evidence(
         Entity(kind="Degree", section=s, start=a, end=b, name=EDUCATION[level])
         for s, a, b in found))
 
-# %% ../nbs/08c_evidence.ipynb #a88868e1
-_COLLEGE = re.compile(r"\b(?:[A-Z][\w'’&.-]+ ){1,4}(?:University|College|Institute|Academy|Polytechnic)"
-                      r"\b|\b(?:University|College|Institute) of (?:[A-Z][\w'’-]+ ?){1,3}\b")
+# %% ../nbs/08c_evidence.ipynb #8074b685
+_COLLEGE = re.compile(r"\b(?:[A-Z][\w'’&.-]+ ){1,4}"
+                      r"(?:University|College|Institute|Academy|Polytechnic)\b|"
+                      r"\b(?:University|College|Institute) of (?:[A-Z][\w'’-]+ ?){1,3}\b")
 _YEAR = re.compile(r"\b(?:19[5-9]|20[0-6])\d\b")
 
 

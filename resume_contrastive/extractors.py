@@ -209,7 +209,7 @@ def find_taggers(
 
     return Taggers(skills=one(skills), entities=one(entities))
 
-# %% ../nbs/08d_extractors.ipynb #bcb7b97e
+# %% ../nbs/08d_extractors.ipynb #9524fb8a
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
     "What was found in a document, and by what"
@@ -227,7 +227,8 @@ def _tagged(document: Document, tagger: Tagger, default: str) -> Extraction:
                      for m in re.finditer(r"[^\W_]+", text[t.start:t.end])]
             no = denied.get(name, [])
             if words and not all(any(a <= w[0] < b for a, b in no) for w in words):
-                found.append(Entity(kind=t.label or default, section=name, start=t.start, end=t.end))
+                found.append(Entity(kind=t.label or default, section=name,
+                                    start=t.start, end=t.end))
     return Extraction(by=getattr(tagger, "name", type(tagger).__name__), found=tuple(found))
 
 
