@@ -427,7 +427,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'resume_contrastive/evidence.py'),
                                              'resume_contrastive.evidence.Stated': ( 'evidence.html#stated',
                                                                                      'resume_contrastive/evidence.py'),
-                                             'resume_contrastive.evidence._holding': ( 'evidence.html#_holding',
+                                             'resume_contrastive.evidence._reading': ( 'evidence.html#_reading',
                                                                                        'resume_contrastive/evidence.py'),
                                              'resume_contrastive.evidence._shortest': ( 'evidence.html#_shortest',
                                                                                         'resume_contrastive/evidence.py'),
