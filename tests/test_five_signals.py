@@ -125,9 +125,10 @@ WORKED = {
                         {"requirements": "Python"}, 0.354, 0, 0, 0.167, 23.738),
     "benefits ask nothing": ({"skills": "Yoga"}, {"about": "Forklift", "benefits": "Yoga"},
                              0.408, 0, 0, 0.167, 24.832),
-    # priority sections: the words of 'about' are no keywords where there are requirements
+    # priority sections: the words of 'about' are no keywords where there are requirements, and its
+    # skills are preferred: .5/1.5
     "priority": ({"skills": "Forklift"}, {"about": "Forklift", "requirements": "Java"},
-                 0.408, 0, 0, 0.167, 24.832),
+                 0.408, 0, 0.333, 0.167, 31.498),
     # tf of java is 1 + ln 2 on both sides: 2.867 / sqrt(6.867 x 4.867)
     "complete": ({"experience": "Java", "education": "BSc", "skills": "Java"},
                  {"responsibilities": "Java", "requirements": "Java"}, 0.496, 1, 1, 1, 74.917),
@@ -181,9 +182,9 @@ def test_each_signal_shows_its_places():
 
     assert told["used"] == {"skills": "rules", "entities": "rules"}
     assert evidence["semantic"]["sections"][0].keys() == {"resume", "job", "cosine"}
-    assert {w: at(p).lower() for w, p in evidence["keyword"]["places"].items()} == {
-        w: w for w in evidence["keyword"]["found"]}
-    assert evidence["keyword"]["denied"] == ["experience", "payroll"]
+    assert {w: at(p) for w, p in evidence["keyword"]["places"].items()} == {"baking": "Baking"}
+    assert evidence["keyword"]["found"] == ["baking", "experience"]  # a heading counts as a word
+    assert evidence["keyword"]["denied"] == ["payroll"]
     assert at(evidence["tfidf"]["places"]["baking"]) == "Baking"
     assert at(evidence["skill"]["implied"]["Python"]) == "Django"
     asked = evidence["skill"]["asked"]["Payroll"]
