@@ -5,23 +5,40 @@
 # %% ../nbs/08a_five_signals.ipynb #b5534000
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .documents import Document
-from .lexicon import Lexicon, default_lexicon
-from .requirements import REFERENCE, Evidence, coverage, coverage_matrix
+from resume_contrastive.evidence import (
+    Entity,
+    affirmed,
+    contact_evidence,
+    denied_spans,
+    education_evidence,
+    years_evidence,
+)
+from .extractors import Taggers, extract_entities, find_taggers
+from .lexicon import Lexicon, Skill, default_lexicon
+from resume_contrastive.requirements import (
+    REFERENCE,
+    Evidence,
+    coverage,
+    coverage_matrix,
+    requirements_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from scipy.sparse import csr_matrix
 
 # %% auto #0
-__all__ = ['PRIORITY', 'EXPECTED', 'MATCHED', 'Semantic', 'WEIGHTS', 'HISTORICAL_MEAN', 'document_frequencies', 'tfidf_signal',
-           'priority_text', 'top_terms', 'share_found', 'skill_signal', 'completeness', 'section_signal', 'FiveSignals',
-           'plot_signals']
+__all__ = ['PRIORITY', 'EXPECTED', 'MATCHED', 'NAMED', 'Semantic', 'WEIGHTS', 'HISTORICAL_MEAN', 'document_frequencies',
+           'tfidf_signal', 'priority_text', 'top_terms', 'share_found', 'skill_signal', 'job_phrases', 'present',
+           'completeness', 'section_signal', 'FiveSignals', 'plot_signals']
 
 # %% ../nbs/08a_five_signals.ipynb #e061816e
 _PATTERN = r"(?u)\b[^\W\d_][\w+#]+"
@@ -121,9 +138,34 @@ def skill_signal(
     resumes: list[Document],  # (n_r,)
     jobs: list[Document],  # (n_j,)
     lexicon: Lexicon | None = None,  # None: the package's own
+    phrases: Sequence[Sequence[str]] = (),  # of each job, skills that a tagger found beside these
 ) -> np.ndarray:  # (n_r, n_j), 0 to 1
     "Share of each job's skills that each resume shows; 0 where the job names none"
-    return np.nan_to_num(coverage_matrix(resumes, jobs, lexicon=lexicon, years=False))
+    out = np.nan_to_num(coverage_matrix(resumes, jobs, lexicon=lexicon, years=False))
+    for j, own in enumerate(phrases):
+        if own:
+            more = Lexicon([Skill(name=p) for p in own])
+            known, new = (sum(r.weight for r in requirements_of(jobs[j], x))
+                          for x in (lexicon, more))
+            found = np.nan_to_num(coverage_matrix(resumes, [jobs[j]], lexicon=more, years=False))
+            out[:, j] = (known * out[:, j] + new * found[:, 0]) / max(known + new, 1e-9)
+    return out
+
+
+def job_phrases(
+    job: Document,  # a job
+    taggers: Taggers,  # its tagger of skills, if it has one
+    lexicon: Lexicon,  # skills that need no tagger
+) -> list[str]:  # in lower case, each once; [] without a tagger
+    "What a tagger calls a skill and the lexicon does not know"
+    if not taggers.skills:
+        return []
+    found = []
+    for name, text in {"title": job.title, **job.sections}.items():
+        if name != "benefits":
+            found += [" ".join(text[t.start:t.end].lower().split()) for t in taggers.skills(text)]
+    return [p for p in dict.fromkeys(found)
+            if re.search(r"[a-z0-9]", p) and not lexicon.find(p)]
 
 # %% ../nbs/08a_five_signals.ipynb #62e10156
 EXPECTED = ("experience", "education", "skills")
@@ -131,12 +173,28 @@ MATCHED = (("responsibilities", ("experience",)),
            ("requirements", ("skills", "certifications", "education")))
 
 
+NAMED = {"experience": {"Companies worked at", "Designation", "Years of Experience"},
+         "education": {"Degree", "College Name", "Graduation Year"}, "skills": {"Skills"}}
+
+
+def present(
+    resume: Document,  # a resume
+    entities: Sequence[Entity] = (),  # from a tagger, if there is one
+) -> list[str]:  # of `EXPECTED`, those that have a section, or an entity of theirs
+    "The parts that a resume has"
+    kinds = {e.kind for e in entities}
+    return [n for n in EXPECTED if resume.sections.get(n) or NAMED[n] & kinds]
+
+
 def completeness(
     resumes: Sequence[Document],  # (n_r,)
+    taggers: Taggers | None = None,  # its tagger of entities speaks for a missing heading
 ) -> np.ndarray:  # (n_r,), 0 to 1
-    "Share of experience, education and skills sections that each resume has"
-    return np.array([sum(bool(r.sections.get(name)) for name in EXPECTED) / len(EXPECTED)
-                     for r in resumes], dtype=float)
+    "Share of experience, education and skills that each resume has"
+    tagger = taggers.entities if taggers else None
+    found = [extract_entities(r, tagger=tagger).found if tagger else () for r in resumes]
+    return np.array([len(present(r, e)) / len(EXPECTED)
+                     for r, e in zip(resumes, found, strict=True)], dtype=float)
 
 
 def section_signal(
@@ -164,6 +222,7 @@ class FiveSignals:
         keywords: int = 20,  # words of a job that count as its keywords
         lexicon: Lexicon | None = None,  # None: the package's own
         reference: tuple[int, int] = REFERENCE,  # (year, month) at which 'Present' closes
+        taggers: Taggers | None = None,  # None: those on this computer; `Taggers()`: rules only
     ):
         weights = dict(WEIGHTS if weights is None else weights)
         if set(weights) != set(WEIGHTS):
@@ -178,6 +237,7 @@ class FiveSignals:
         self.semantic, self.keywords, self.reference = semantic, keywords, reference
         self.weights = {name: weights[name] for name in WEIGHTS}
         self.lexicon = lexicon or default_lexicon()
+        self.taggers = find_taggers() if taggers is None else taggers
         self.background = None if background is None else document_frequencies(background)
 
 # %% ../nbs/08a_five_signals.ipynb #f47ed1af
@@ -192,18 +252,21 @@ def _read(self: FiveSignals, resumes: list[Document], jobs: list[Document]) -> d
     frequencies, n = self.background or document_frequencies((*resumes, *jobs))
     names = counter.get_feature_names_out()
     idf = _idf(names, frequencies, n)
+    said = [affirmed(d, self.lexicon) for d in (*resumes, *jobs)]
+    shown, asked = said[:len(resumes)], said[len(resumes):]
     parts = {"resume": counter.transform(texts[:len(resumes)]),
-             "job": counter.transform(texts[len(resumes):])}
+             "job": counter.transform(texts[len(resumes):]),
+             "shown": counter.transform([d.text for d in shown])}
 
     def top(part: tuple[str, ...]) -> csr_matrix:
-        counts = counter.transform([priority_text(j, part) for j in jobs])
+        counts = counter.transform([priority_text(j, part) for j in asked])
         return top_terms(counts, idf, self.keywords)
 
     aligned = []
-    for asked, shown in MATCHED:
-        found = counter.transform(["\n".join(r.sections.get(s, "") for s in shown)
-                                   for r in resumes])
-        aligned.append(share_found(found, top((asked,))))
+    for part, where in MATCHED:
+        found = counter.transform(["\n".join(r.sections.get(s, "") for s in where)
+                                   for r in shown])
+        aligned.append(share_found(found, top((part,))))
     return {**parts, "names": names, "idf": idf, "keywords": top(PRIORITY), "aligned": aligned}
 
 # %% ../nbs/08a_five_signals.ipynb #8b9cd258
@@ -225,12 +288,19 @@ def _signals(
     read = read or self._read(resumes, jobs)
     return {"semantic": np.clip(semantic, 0, 1),
             "tfidf": np.clip(tfidf_signal(read["resume"], read["job"], read["idf"]), 0, 1),
-            "keyword": share_found(read["resume"], read["keywords"]),
-            "skill": skill_signal(resumes, jobs, self.lexicon),
-            "section": section_signal(completeness(resumes), read["aligned"])}
+            "keyword": share_found(read["shown"], read["keywords"]),
+            "skill": skill_signal(resumes, jobs, self.lexicon, self._phrases(jobs)),
+            "section": section_signal(completeness(resumes, self.taggers), read["aligned"])}
 
 
-FiveSignals._read, FiveSignals.signals = _read, _signals
+def _phrases(self: FiveSignals, jobs: Sequence[Document]) -> list[list[str]]:
+    "What the tagger of skills adds to each job; nothing without one"
+    if not self.taggers.skills:
+        return []
+    return [job_phrases(j, self.taggers, self.lexicon) for j in jobs]
+
+
+FiveSignals._read, FiveSignals.signals, FiveSignals._phrases = _read, _signals, _phrases
 
 # %% ../nbs/08a_five_signals.ipynb #ca43c4f8
 def _score_matrix(
@@ -248,35 +318,109 @@ def _places(found: dict[str, Evidence]) -> dict[str, dict[str, Any]]:
     return {s: {"by": e.skill, "section": e.section, "start": e.start, "end": e.end}
             for s, e in found.items()}
 
+# %% ../nbs/08a_five_signals.ipynb #db129299
+def _word_places(resume: Document, words: Sequence[str]) -> dict[str, dict[str, Any]]:
+    "Word -> its first place in a document"
+    left, out = set(words), {}
+    for section, text in {"title": resume.title, **resume.sections}.items():
+        for m in re.finditer(_PATTERN, text):
+            if m[0].lower() in left:
+                left.discard(m[0].lower())
+                out[m[0].lower()] = {"section": section, "start": m.start(), "end": m.end()}
+    return out
+
+
+def _entity_places(found: Iterable[Entity]) -> list[dict[str, Any]]:
+    "Kind and place of each entity"
+    return [{"kind": e.kind, "section": e.section, "start": e.start, "end": e.end} for e in found]
+
+
+def _closest(self: FiveSignals, resume: Document, job: Document, top: int) -> list[dict[str, Any]]:
+    "The sections of a resume and a job with the largest cosines"
+    sides = [[replace(d, id=f"{d.id}:{n}", sections={n: t}) for n, t in d.sections.items() if t]
+             for d in (resume, job)]
+    if not all(sides):
+        return []
+    cosine = np.asarray(self.semantic(*sides), dtype=float)
+    if cosine.shape != (len(sides[0]), len(sides[1])):
+        return []  # a function that answers for whole documents only
+    best = np.argsort(-cosine, axis=None, kind="stable")[:top]
+    names = [[next(iter(d.sections)) for d in side] for side in sides]
+    return [{"resume": names[0][i], "job": names[1][j], "cosine": float(cosine[i, j])}
+            for i, j in zip(*np.unravel_index(best, cosine.shape), strict=True)]
+
+
+FiveSignals._closest = _closest
+
+# %% ../nbs/08a_five_signals.ipynb #3b9f3952
+def _skill_evidence(self: FiveSignals, resume: Document, job: Document) -> dict[str, Any]:
+    "Skills matched, implied and missing, and what each one asked weighs"
+    c = coverage(resume, job, lexicon=self.lexicon, reference=self.reference, years=False)
+    out = {"matched": _places(c.matched), "implied": _places(c.implied), "missing": list(c.missing),
+           "asked": {r.skill: {"weight": r.weight, "required": r.required, "section": r.section,
+                               "start": r.start, "end": r.end} for r in c.requirements}}
+    for phrases in self._phrases([job]):
+        if phrases:
+            more = Lexicon([Skill(name=p) for p in phrases])
+            found = coverage(resume, job, lexicon=more, years=False)
+            out["tagged"] = {"matched": _places(found.matched), "missing": list(found.missing)}
+    return out
+
+
+def _section_evidence(self: FiveSignals, resume: Document, job: Document,
+                      aligned: Sequence[np.ndarray]) -> dict[str, Any]:
+    "Parts, alignment, years, education, contact and entities"
+    asked, shown = years_evidence(job), years_evidence(resume, reference=self.reference)
+    levels = education_evidence(job), education_evidence(resume)
+    found = extract_entities(resume, tagger=self.taggers.entities, lexicon=self.lexicon,
+                             reference=self.reference)
+    tagged = found.found if self.taggers.entities else ()
+    return {"present": present(resume, tagged),
+            "aligned": {part: float(a[0, 0])
+                        for (part, _), a in zip(MATCHED, aligned, strict=True)},
+            "years": {"required": asked.value, "shown": shown.value,
+                      "asked_at": _entity_places(asked.places),
+                      "shown_at": _entity_places(shown.places)},
+            "education": {"required": levels[0].value, "shown": levels[1].value,
+                          "asked_at": _entity_places(levels[0].places),
+                          "shown_at": _entity_places(levels[1].places)},
+            "contact": _entity_places(contact_evidence(resume)),
+            "entities": {"by": found.by, "found": _entity_places(found.found)}}
+
+
+FiveSignals._skill_evidence = _skill_evidence
+FiveSignals._section_evidence = _section_evidence
+
 # %% ../nbs/08a_five_signals.ipynb #46a3fed4
 def _explain(
     self: FiveSignals,
     resume: Document,  # a resume
     job: Document,  # a job
-    top: int = 8,  # shared words listed for the TF-IDF signal
-) -> dict[str, Any]:  # 'score' and, by signal, its value, weight, points and evidence
+    top: int = 8,  # shared words listed for the TF-IDF signal, and sections for the semantic one
+) -> dict[str, Any]:  # 'score', 'used' and, by signal, its value, weight, points and evidence
     "What each signal saw in one pair: names, words and offsets, no sentences"
     read = self._read([resume], [job])
     values = {k: float(v[0, 0]) for k, v in self.signals([resume], [job], read).items()}
     names, sides = read["names"], [_weighted(read[s], read["idf"]) for s in ("resume", "job")]
     shared = sides[0].multiply(sides[1]).tocoo()
     best = sorted(zip(-shared.data, names[shared.coords[1]], strict=True))[:top]
-    in_resume = set(names[read["resume"].indices].tolist())
+    told, said = (set(names[read[s].indices].tolist()) for s in ("resume", "shown"))
     words = names[read["keywords"].indices].tolist()
-    c = coverage(resume, job, lexicon=self.lexicon, reference=self.reference, years=False)
+    found = [w for w in words if w in said]
+    clean = affirmed(resume, self.lexicon)
     evidence = {
-        "semantic": {},
-        "tfidf": {"shared": {str(word): -float(value) for value, word in best}},
-        "keyword": {"found": [w for w in words if w in in_resume],
-                    "missing": [w for w in words if w not in in_resume]},
-        "skill": {"matched": _places(c.matched), "implied": _places(c.implied),
-                  "missing": list(c.missing)},
-        "section": {"present": [n for n in EXPECTED if resume.sections.get(n)],
-                    "aligned": {asked: float(a[0, 0]) for (asked, _), a
-                                in zip(MATCHED, read["aligned"], strict=True)},
-                    "years": {"required": c.years_required, "shown": c.years_shown},
-                    "education": {"required": c.education_required, "shown": c.education_shown}}}
+        "semantic": {"sections": self._closest(resume, job, top)},
+        "tfidf": {"shared": {str(word): -float(value) for value, word in best},
+                  "places": _word_places(resume, [w for _, w in best])},
+        "keyword": {"found": found, "missing": [w for w in words if w not in said],
+                    "denied": [w for w in words if w in told - said],
+                    "places": _word_places(clean, found)},
+        "skill": self._skill_evidence(resume, job),
+        "section": self._section_evidence(resume, job, read["aligned"])}
     return {"score": 100 * sum(self.weights[n] * v for n, v in values.items()),
+            "used": self.taggers.used,
+            "denied": {n: [list(x) for x in spans]
+                       for n, spans in denied_spans(resume, self.lexicon).items()},
             "signals": {n: {"value": v, "weight": self.weights[n],
                             "points": 100 * self.weights[n] * v, "evidence": evidence[n]}
                         for n, v in values.items()}}
