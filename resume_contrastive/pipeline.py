@@ -12,8 +12,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .ab import compare_run
 from .augmentation import read_profiles
 from resume_contrastive.benchmarks import (
@@ -40,6 +38,7 @@ from resume_contrastive.dataset import (
 from .documents import Document, ReadError
 from .encoder import EncoderConfig, encoder_score
 from .evaluation import evaluate
+from .extractors import Taggers
 from .five_signals import FiveSignals
 from .generation import DryRun, client_for
 from .mining import MiningConfig
@@ -267,7 +266,7 @@ def _systems(self: Pipeline) -> dict[str, Any]:
     zero_shot = encoder_score(self)
     return {"random": random_scorer(self.config.seed), "prior": prior_scorer(train_resumes),
             "TF-IDF": tfidf_scorer(background), "BM25": bm25_scorer(), "zero-shot": zero_shot,
-            "five signals": FiveSignals(zero_shot, background=background),
+            "five signals": FiveSignals(zero_shot, background=background, taggers=Taggers()),
             **{name: encoder_score(trained, trained.model)
                for name, trained in (("before mining", self.trained("rounds/0/model")),
                                      ("learned", self.trained("best")))}}
