@@ -124,7 +124,7 @@ def check_rows(
     check_lengths(flat.reshape(len(rows), -1), rows["id"].to_pylist())
     return rows
 
-# %% ../nbs/09l_bulk.ipynb #becec891
+# %% ../nbs/09l_bulk.ipynb #d8622efe
 KEPT = ("id", "title", "category", "source", "content")  # columns to filter by
 
 
@@ -136,7 +136,7 @@ def sql_filter(
     for name, value in where.items():
         if name not in KEPT:
             raise ValueError(f"there is no column {name!r} to filter by. Known: {', '.join(KEPT)}")
-        values = [value] if isinstance(value, str) else list(value)
+        values = list(value) if isinstance(value, (list, tuple, set)) else [value]
         if wrong := [v for v in values if not isinstance(v, str)]:
             raise ValueError(f"filter values must be strings, got {type(wrong[0]).__name__} "
                              f"for {name!r}")
