@@ -122,13 +122,13 @@ def verify(folder: Folder, as_json: Json = False):
     with one_sentence(as_json):
         _say(DocumentIndex(folder).verify(), as_json)
 
-# %% ../nbs/09m_cli_index.ipynb #c47e4c7c
+# %% ../nbs/09m_cli_index.ipynb #9054446d
 @index_app.command(epilog="Example: resume-contrastive index encode documents.parquet vectors/")
 def encode(source: Annotated[Path, typer.Argument(help="Parquet file of documents, or a folder.")],
            out: Annotated[Path, typer.Argument(help="Folder of the parts.")],
            model: Model = "",
            workers: Annotated[int, typer.Option(min=0, help="Ray workers; 0: no Ray.")] = 0,
-           no_ray: Annotated[bool, typer.Option("--no-ray", help="The same as --workers 0.")] = False,
+           no_ray: Annotated[bool, typer.Option("--no-ray", help="Same as --workers 0.")] = False,
            address: Annotated[str | None, typer.Option(help="Of a Ray cluster.")] = None,
            block: Annotated[int, typer.Option(min=1, help="Rows of a part.")] = 256,
            as_json: Json = False):

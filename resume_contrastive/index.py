@@ -98,7 +98,7 @@ def _sentence(folder: Path, doing: str) -> Iterator[None]:
         raise ValueError(f"{doing} {folder} failed: its tables are damaged or another program's. "
                          f"Build the index again. LanceDB says: {reason}") from e
 
-# %% ../nbs/09k_index.ipynb #1f4393c6
+# %% ../nbs/09k_index.ipynb #4b856eef
 class DocumentIndex:
     "Vectors of resumes and jobs in a folder: add, delete, query; safe to repeat after a crash"
 
@@ -132,10 +132,9 @@ class DocumentIndex:
         "index.json as it is now; `ValueError` when it was built with another model"
         meta = read_index(self.folder)
         if meta and needs_model and self.model != meta["model"]:
-            given = f"this is {self.model[:16]!r}" if self.model else "no model was named"
-            raise ValueError(f"{self.folder} was built with model {meta['model'][:16]!r}, but "
-                             f"{given}. Vectors of two models can't be compared: open the index "
-                             "with its own model, or build it again.")
+            raise ValueError(f"{self.folder} was built with model {meta['model'][:16]!r}, this is "
+                             f"{self.model[:16]!r}. Vectors of two models can't be compared: open "
+                             "the index with its own model, or build it again.")
         return meta
 
     @contextmanager
@@ -168,7 +167,7 @@ def _connect(folder: Path) -> Any:
 
     return lancedb.connect(folder / "tables", read_consistency_interval=timedelta(0))
 
-# %% ../nbs/09k_index.ipynb #7fba290e
+# %% ../nbs/09k_index.ipynb #95da18a6
 def _optimize(self: DocumentIndex) -> dict[str, str]:  # what was done for each side
     "Join small files, and build or extend the approximate index where a side is large enough"
     from lancedb.index import BTree
@@ -177,8 +176,7 @@ def _optimize(self: DocumentIndex) -> dict[str, str]:  # what was done for each 
     with self._writing():
         meta = self._meta(needs_model=False)
         for kind in ("resume", "job"):
-            table = self._table(kind, meta)
-            if table is None:
+            if (table := self._table(kind, meta)) is None:
                 continue
             with _sentence(self.folder, "indexing"):
                 rows, built = table.count_rows(), _vector_index(table)
@@ -256,11 +254,10 @@ def _add_batch(self: DocumentIndex, kind: str, batch: list[Document], counts: Co
     counts["updated"] += len(moved) + sum(d.id in stored for d in fresh)
     counts["unchanged"] += len(same)
 
-# %% ../nbs/09k_index.ipynb #51bd5c54
+# %% ../nbs/09k_index.ipynb #55c66f9e
 def _stored(self: DocumentIndex, kind: str, ids: list[str]) -> dict[str, dict[str, Any]]:
     "Rows that have one of these ids"
-    table = self._table(kind, self._meta())
-    if table is None:
+    if (table := self._table(kind, self._meta())) is None:
         return {}
     with _sentence(self.folder, "reading"):
         rows = table.search().where(sql_filter({"id": ids})).limit(len(ids)).to_list()
@@ -345,7 +342,7 @@ def _delete(
                 table.delete(condition)
     return gone
 
-# %% ../nbs/09k_index.ipynb #b4f19cbb
+# %% ../nbs/09k_index.ipynb #67f8e45d
 def _compact(self: DocumentIndex) -> None:
     "Write the live rows to new tables and drop the old files, so that deleted rows are gone"
     with self._writing():
@@ -356,8 +353,7 @@ def _compact(self: DocumentIndex) -> None:
             new = _connect(tmp)
             write_json(tmp / "index.json", meta | {"built": secrets.token_hex(8)})
             for kind in ("resume", "job"):
-                table = self._table(kind, meta)
-                if table is not None:
+                if (table := self._table(kind, meta)) is not None:
                     with _sentence(self.folder, "reading"):
                         rows = table.search().to_batches()
                         new.create_table(kind, rows, schema=table.schema)
@@ -373,8 +369,7 @@ def _count(
     "How many documents there are"
     meta, total = self._meta(needs_model=False), 0
     for side in (kind,) if kind else ("resume", "job"):
-        table = self._table(side, meta)
-        if table is not None:
+        if (table := self._table(side, meta)) is not None:
             with _sentence(self.folder, "counting"):
                 total += table.count_rows(sql_filter(where) or None)
     return total
@@ -445,19 +440,18 @@ def _query_vector(self: DocumentIndex, query: Any, kind: str, dim: int) -> np.nd
         query = as_document(query, "job" if kind == "resume" else "resume")
     return unit_vectors(self.encode, [query])[0]
 
-# %% ../nbs/09k_index.ipynb #b1c85114
+# %% ../nbs/09k_index.ipynb #c0024abe
 def _verify(self: DocumentIndex) -> dict[str, Any]:  # rows of each side, and how they are indexed
     "Read every row; `ValueError` on an id twice, a vector not of length 1, or an unreadable file"
     meta, report = self._meta(needs_model=False), {}
     if meta is None:
         raise ValueError(f"there is no index in {self.folder}")
     for kind in ("resume", "job"):
-        table, seen = self._table(kind, meta), Counter()
-        if table is None:
+        if (table := self._table(kind, meta)) is None:
             continue
         with _sentence(self.folder, "reading"):
-            batches = table.search().select(["id", "content", "vector"]).to_batches()
-            for batch in batches:
+            seen: Counter[str] = Counter()
+            for batch in table.search().select(["id", "content", "vector"]).to_batches():
                 names = batch["id"].to_pylist()
                 check_lengths(batch["vector"].flatten().to_numpy().reshape(len(names), -1), names)
                 seen.update(names)

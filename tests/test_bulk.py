@@ -87,7 +87,8 @@ def make():
             os.kill(os.getpid(), signal.SIGKILL)
         return encode(documents)
     return slow
-encode_parquet({str(tmp_path / "in.parquet")!r}, {str(tmp_path / "out")!r}, make, model="m", block=5)
+source, out = {[str(tmp_path / "in.parquet"), str(tmp_path / "out")]!r}
+encode_parquet(source, out, make, model="m", block=5)
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == -9
     assert len(list((tmp_path / "out").glob("part-*.parquet"))) == 3
@@ -135,11 +136,10 @@ print(json.dumps({"said": said, "first": first, "encoded": report["encoded"]}))
 def test_two_ray_workers_give_the_same_and_continue_after_a_failure(tmp_path):
     pytest.importorskip("ray", reason="the extra `bulk` is not installed")
     write_documents(people(40), tmp_path / "in.parquet")
-    env = os.environ | {"TESTS": os.path.dirname(__file__), "RAY_USAGE_STATS_ENABLED": "0",
-                        "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", CLUSTER, tmp_path / "in.parquet", tmp_path / "out"],
-        env=env, capture_output=True, text=True, timeout=300)  # fmt: skip
+    tests = os.path.dirname(__file__)
+    env = os.environ | {"TESTS": tests, "PYTHONPATH": os.pathsep.join([tests, *sys.path])}
+    command = [sys.executable, "-c", CLUSTER, tmp_path / "in.parquet", tmp_path / "out"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     if "timed out during startup" in done.stderr:
         pytest.skip("Ray did not start in time on this machine")
     assert done.returncode == 0, done.stderr[-3000:]
