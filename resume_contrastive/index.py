@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['FORMAT', 'IndexConfig', 'read_index', 'DocumentIndex', 'Hit']
 
-# %% ../nbs/09k_index.ipynb #bd458712
+# %% ../nbs/09k_index.ipynb #19f6dc02
 FORMAT = 1
 
 
@@ -50,7 +50,7 @@ class IndexConfig:
     exact_up_to: int = 100_000  # rows of a side that are searched exactly; beyond: approximately
     kind: str = "IVF_SQ"  # or 'IVF_PQ' (smaller), or 'IVF_HNSW_SQ' (a graph in each partition)
     rows_per_partition: int = 1000  # of the approximate index
-    nprobes: int = 20  # partitions searched for a query
+    nprobes: int = 50  # partitions searched for a query
     refine: int = 5  # times top_k candidates are compared by their whole vectors
     batch: int = 256  # documents that are encoded and committed together
     store_text: bool = False  # keep the sections too
