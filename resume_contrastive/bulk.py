@@ -334,7 +334,7 @@ def read_encoded(
         raise ReadError(f"{len(missing)} parts are missing in {out}. Run encode_parquet again.")
     return about, (pq.read_table(Path(out) / p) for p in about["parts"])
 
-# %% ../nbs/09l_bulk.ipynb #77d8a606
+# %% ../nbs/09l_bulk.ipynb #bd6d5afb
 def _here(todo: list[dict], make: Callable, out: str, workers: int, address: str | None,
           threads: int) -> Iterator[dict[str, Any]]:
     "Encode the blocks in this process"
@@ -373,11 +373,15 @@ def _ray(workers: int, address: str | None) -> Iterator[Any]:
         raise ImportError("workers need Ray: pip install resume_contrastive[bulk], or use "
                           "workers=0") from e
     ours = not ray.is_initialized()
-    if ours and address:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
-    elif ours:
-        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
-                 logging_level="error", object_store_memory=128 * 2**20)
+    quiet = dict(log_to_driver=False, logging_level="error")
+    here = dict(address="local", num_cpus=workers, include_dashboard=False,
+                object_store_memory=128 * 2**20)
+    try:
+        if ours:
+            ray.init(**({"address": address} if address else here), **quiet)
+    except Exception as e:  # Ray raises bare exceptions, such as after 30 s on a busy machine
+        raise RuntimeError(f"Ray did not start ({' '.join(str(e).split())[:100]}). Try again, or "
+                           "use workers=0.") from e
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.verbose_progress = False
