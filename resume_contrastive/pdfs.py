@@ -59,7 +59,7 @@ def read_reference_jobs(
         raise ReadError(f"{folder} holds no advert (*.md).")
     return jobs
 
-# %% ../nbs/07e_pdfs.ipynb #0d009a29
+# %% ../nbs/07e_pdfs.ipynb #74401ad1
 def right_first(
     scores: np.ndarray,  # (n_resumes, n_jobs), higher is better
     resumes: Sequence[Document],  # (n_resumes,) with a category
@@ -106,12 +106,18 @@ def category_report(
         drawn = [("AUC, one against the rest", c, slice(k, k + 1)) for k, c in enumerate(names)]
         for metric, c, at in [("AUC, mean of categories", "", slice(None)), *drawn]:
             interval = bootstrap_statistic(
-                lambda rows, at=at, best=best: np.nanmean(auc(best[at, rows], own.T[at, rows])),
+                lambda rows, at=at, best=best: _mean(auc(best[at, rows], own.T[at, rows])),
                 len(resumes), groups, n_boot, seed)
             found[metric, c] = (*interval, 0.5)
         rows += [dict(system=system, metric=m, category=c, value=v[0], low=v[1], high=v[2],
                       n=v[3], chance=v[4]) for (m, c), v in found.items()]
     return pd.DataFrame(rows)
+
+
+def _mean(values: np.ndarray) -> float:
+    "Mean of the values that are not NaN, NaN without one (a draw may miss a category)"
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 # %% ../nbs/07e_pdfs.ipynb #5d297d43
 def score_report(

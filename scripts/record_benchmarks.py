@@ -52,6 +52,15 @@ def records(table) -> list[dict]:
     return plain(table.to_dict("records"))
 
 
+def rounded(value):
+    """The same with four decimals: more say nothing at these numbers of queries."""
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
 class Recorder:
     """A run, its systems, and the data that judges them."""
 
@@ -218,7 +227,8 @@ def main() -> None:
         done[name] = {k: v for k, v in found.items() if k != "key"}
         print(f"{name:12s} {found['seconds']:7.1f} s", flush=True)
     write_json(args.out, {
-        "stages": done, "settings": SETTINGS, "systems": list(SHOWN), "machine": machine(),
+        "stages": rounded(plain(done)), "settings": SETTINGS, "systems": list(SHOWN),
+        "machine": machine(),
         "versions": versions(), "code": code_hash(),
         "data_hash": recorder.pipeline.data.manifest["data_hash"],
         "config": read_json(args.run / "config.json"),
