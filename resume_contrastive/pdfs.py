@@ -151,7 +151,7 @@ def score_report(
                              above=above.mean, above_low=above.low, above_high=above.high))
     return pd.DataFrame(rows)
 
-# %% ../nbs/07e_pdfs.ipynb #4cf6fcb0
+# %% ../nbs/07e_pdfs.ipynb #d223732b
 def plot_scores(
     rows: Sequence[Mapping[str, Any]],  # records of `score_report`
     ax: Axes | None = None,  # drawn here; default: a new figure
@@ -172,6 +172,6 @@ def plot_scores(
         ax.plot(r["mean"], y, "o", color="white", mec=color, ms=5)
     ax.axvline(HISTORICAL_MEAN, color="black", lw=1, ls="--", label="historical mean 52.4")
     ax.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 100), xlabel="score, 0 to 100")
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
+    ax.legend(fontsize=8, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
     ax.spines[["top", "right"]].set_visible(False)
     return ax
