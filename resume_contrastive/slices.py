@@ -129,7 +129,7 @@ def triples_report(
                                  high=found.high, n=found.n, chance=0.5))
     return pd.DataFrame(rows)
 
-# %% ../nbs/07f_slices.ipynb #a6e9c503
+# %% ../nbs/07f_slices.ipynb #cf81a567
 FILLER = (
     "I am a motivated person who likes to do things well. Every day brings something new, and "
     "I look forward to it. In my view it is important to be there on time and to keep one's "
@@ -137,7 +137,8 @@ FILLER = (
     "always something that could be better, and something that is already good. I believe "
     "that the future will bring many opportunities. Thank you for taking the time to read "
     "these lines. Further details can be given at any time. It would be a pleasure to hear "
-    "from you. As always, one thing leads to another, and in the end it all comes together.").split()
+    "from you. As always, one thing leads to another, and in the end it all comes together."
+).split()
 
 
 def padded(
