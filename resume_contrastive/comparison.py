@@ -18,6 +18,7 @@ from .five_signals import HISTORICAL_MEAN, FiveSignals
 from resume_contrastive.metrics import (
     bootstrap_interval,
     bootstrap_means,
+    holm,
     minimum_detectable_effect,
     paired_difference,
     percentile_interval,
@@ -28,12 +29,12 @@ from .page import plot_differences, plot_distributions, write_page
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_all_ = ["Blend", "learn_blend", "plot_distributions", "write_page"]
+_all_ = ["Blend", "holm", "learn_blend", "plot_distributions", "write_page"]
 
 # %% auto #0
-__all__ = ['DecisionRule', 'holm', 'differences', 'Decision', 'decide', 'distribution_table', 'rank_correlation', 'disagreements',
-           'pair_evidence', 'Comparison', 'compare', 'plot_comparison', 'Blend', 'learn_blend', 'plot_distributions',
-           'write_page']
+__all__ = ['DecisionRule', 'differences', 'Decision', 'decide', 'distribution_table', 'rank_correlation', 'disagreements',
+           'pair_evidence', 'Comparison', 'compare', 'plot_comparison', 'Blend', 'holm', 'learn_blend',
+           'plot_distributions', 'write_page']
 
 # %% ../nbs/08_comparison.ipynb #ea558b9a
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +75,6 @@ class DecisionRule:
                 + f". Worse: the plain interval lies below 0. Too few: fewer than "
                 f"{self.min_queries} queries, or nothing found where a difference of "
                 f"{self.effect:g} could have been missed.")
-
-# %% ../nbs/08_comparison.ipynb #9d9e4fa6
-def holm(
-    p: Sequence[float],  # p-values of one family; NaN stays NaN and doesn't count
-) -> np.ndarray:  # adjusted p-values in the same order
-    "Holm's step-down adjustment (Holm 1979)"
-    p = np.asarray(p, dtype=float)
-    out = np.full(p.shape, np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    out[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
-    return out
 
 # %% ../nbs/08_comparison.ipynb #4529398d
 def differences(

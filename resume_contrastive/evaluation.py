@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 # %% auto #0
-__all__ = ['METRICS', 'HEADLINE', 'TARGETS', 'query_values', 'EvaluationReport', 'evaluate', 'rankings_report', 'plot_benchmark',
-           'TO_JOBS', 'TO_RESUMES', 'Benchmark', 'Rankings', 'Scorer', 'bm25_scorer', 'labels_benchmark',
-           'own_skills_benchmark', 'pairs_benchmark', 'prior_scorer', 'random_scorer', 'read_rankings', 'tfidf_scorer',
-           'triples_benchmark']
+__all__ = ['METRICS', 'HEADLINE', 'TARGETS', 'PRIOR', 'APART', 'RANKING_METRICS', 'query_values', 'EvaluationReport', 'evaluate',
+           'centred_spearman', 'rankings_report', 'plot_benchmark', 'TO_JOBS', 'TO_RESUMES', 'Benchmark', 'Rankings',
+           'Scorer', 'bm25_scorer', 'labels_benchmark', 'own_skills_benchmark', 'pairs_benchmark', 'prior_scorer',
+           'random_scorer', 'read_rankings', 'tfidf_scorer', 'triples_benchmark']
 
 # %% ../nbs/07_evaluation.ipynb #e9ff1fae
 from resume_contrastive.benchmarks import (
@@ -48,6 +48,8 @@ from resume_contrastive.metrics import (
     average_precision,
     bootstrap_interval,
     bootstrap_means,
+    kendall_rows,
+    minimum_detectable_effect,
     ndcg_at_k,
     paired_difference,
     pairwise_accuracy,
@@ -243,21 +245,45 @@ def _render(report: EvaluationReport, metrics: dict[str, str]) -> str:
 
 # %% ../nbs/07_evaluation.ipynb #23fe92a2
 TARGETS = {"Spearman": 0.3, "NDCG@5": 0.7}  # of the old system's report
+PRIOR = "constant ordering (others' mean)"
+APART = "Spearman apart from the prior"
 
 
+def centred_spearman(
+    scores: np.ndarray,  # (n_resumes, n_jobs), higher is better
+    gains: np.ndarray,  # (n_resumes, n_jobs), NaN = unjudged
+) -> np.ndarray:  # (n_resumes,) in -1..1, 0 where the scores are one constant ordering
+    "Spearman in each resume after each job's mean score and mean gain are taken away"
+    known = ~np.isnan(gains)
+    s, g = (np.where(known, x, np.nan) for x in (np.asarray(scores, float), gains))
+    n = np.maximum(known.sum(axis=0), 1)
+    s, g = (x - np.nansum(x, axis=0) / n for x in (s, g))
+    size = float(np.max(np.abs(scores), where=known, initial=0)) or 1.0
+    return spearman_rows(np.round(s / size, 9), np.round(g, 9))  # rounding noise is no order
+
+
+RANKING_METRICS: dict[str, Callable] = {
+    "Spearman": spearman_rows,
+    "Kendall": kendall_rows,
+    "NDCG@5": lambda s, g: ndcg_at_k(s, g, k=5),
+    "NDCG@5, gains 5..1": lambda s, g: ndcg_at_k(s, g + 1, k=5),
+    "NDCG@5, 2^gain - 1": lambda s, g: ndcg_at_k(s, g, k=5, gain="exp2"),
+    APART: centred_spearman,
+}
+
+# %% ../nbs/07_evaluation.ipynb #50e97af8
 def rankings_report(
     systems: dict[str, Scorer],  # name -> function
     rankings: Rankings,  # from `read_rankings`
     *,
     seed: int = 0,  # of the resampling
     n_boot: int = 2000,  # resamples of the resumes; the vacancies stay the same few
-) -> pd.DataFrame:  # reading, judge, system, metric, value, low, high, n, target
-    "Spearman and NDCG@5 against each judge, beside chance, a constant ordering and the other judge"
+) -> pd.DataFrame:  # reading, judge, system, metric, value, low, high, n, target, and see below
+    "Each judge's rankings beside chance, a constant ordering and the other judge, and a verdict"
     import pandas as pd
 
     asked = rankings_benchmarks(rankings, "orders")[0]
     scored = {name: _scores(name, system, asked) for name, system in systems.items()}
-    measures = {"Spearman": spearman_rows, "NDCG@5": lambda s, g: ndcg_at_k(s, g, k=5)}
     rows = []
     for reading in ("orders", "ranks"):
         by_judge = {a: rankings.gains(a, reading) for a in rankings.rows}
@@ -266,17 +292,39 @@ def rankings_report(
         for judge, gains in by_judge.items():
             if np.isnan(gains).all():
                 continue
-            controls = {"chance (expected)": np.zeros(gains.shape),
-                        "constant ordering (others' mean)": constant_prior(gains)}
-            if judge != "consensus":
-                controls |= {a: g for a, g in by_judge.items() if a not in (judge, "consensus")}
-            for system, scores in (controls | scored).items():
-                both = np.where(np.isnan(scores), np.nan, gains)  # where the other judge has a row
-                for metric, f in measures.items():
-                    mean, low, high, n = bootstrap_interval(f(scores, both), None, n_boot, seed)
-                    rows.append(dict(reading=reading, judge=judge, system=system, metric=metric,
-                                     value=mean, low=low, high=high, n=n, target=TARGETS[metric]))
+            others = {a: g for a, g in by_judge.items()
+                      if "consensus" not in (a, judge) and a != judge}
+            for metric in RANKING_METRICS:
+                rows += _judged(dict(reading=reading, judge=judge), metric, gains,
+                                others | scored, n_boot, seed)
     return pd.DataFrame(rows)
+
+
+def _judged(head: dict[str, str], metric: str, gains: np.ndarray, systems: dict[str, np.ndarray],
+            n_boot: int, seed: int) -> list[dict[str, Any]]:
+    "A metric's rows: controls, systems, their lead over both controls, and what could be seen"
+    f, rows = RANKING_METRICS[metric], []
+    blind = {"chance (expected)": np.zeros(gains.shape)}
+    if metric != APART:  # the mean of the *other* rows is the pair's own label upside down
+        blind[PRIOR] = constant_prior(gains)
+    floor = {name: f(scores, gains) for name, scores in blind.items()}
+    for system, scores in (blind | systems).items():
+        values = f(scores, np.where(np.isnan(scores), np.nan, gains))  # where both judged
+        mean, low, high, n = bootstrap_interval(values, None, n_boot, seed)
+        row = dict(**head, system=system, metric=metric, value=mean, low=low, high=high, n=n,
+                   target=TARGETS.get(metric.split(",")[0]) if metric != APART else None,
+                   detectable=minimum_detectable_effect(values))
+        beaten = []
+        for name, base in floor.items():
+            lead = paired_difference(values, base, n_boot=n_boot, seed=seed)
+            row |= {f"{key} {'prior' if name == PRIOR else 'chance'}": v for key, v in (
+                ("lead over", lead.difference), ("lead low", lead.low))}
+            beaten.append(lead.low > 1e-9)
+        row["verdict"] = ("control" if system in blind else "better than both" if all(beaten)
+                          else "no better than a constant ordering" if beaten[0]
+                          else "no better than chance")
+        rows.append(row)
+    return rows
 
 # %% ../nbs/07_evaluation.ipynb #0e8445dc
 def plot_benchmark(

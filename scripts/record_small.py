@@ -6,10 +6,10 @@ own sample jobs. No advert is read in training. It is judged once on the test sp
 which none of its documents is in, beside the untrained encoder; the rule stands below. The record
 is `data/results/small.json`; a model that passes goes to `resume_contrastive/assets/small/`.
 
-How strongly the heads are held to the untrained similarities (distillation) is chosen on the model's
-own validation split and on the triples of `rjdb`: the best `select` among those that don't lose
-triples outside the interval. So `rjdb` is a development set here; the test split is the judge. A first
-version without distillation was judged on the same test split before; its figures are in the record.
+How strongly the heads are held to the untrained similarities (distillation) is chosen on the
+model's own validation split and on the triples of `rjdb`: the best `select` among those that don't
+lose triples outside the interval. So `rjdb` is a development set here; the test split is the judge.
+A first version without distillation was judged on the same test split before, and not shipped.
 """
 
 import argparse
@@ -155,7 +155,8 @@ def main() -> None:
         if r["system"] == "small" and r["metric"] != "AUC":
             verdicts.append("better" if d.low > 0 else "worse" if d.high < 0 else "no difference")
     shipped = "better" in verdicts and "worse" not in verdicts
-    about = {"tried": tried, "chosen": chosen["distill"], "rule": RULE, "verdicts": verdicts, "shipped": shipped, "resumes": resumes,
+    about = {"tried": tried, "chosen": chosen["distill"], "rule": RULE, "verdicts": verdicts,
+             "shipped": shipped, "resumes": resumes,
              "rows": rows, "changes": CHANGES, "config": asdict(c),
              "counts": small.data.manifest["counts"], "data_hash": small.data.manifest["data_hash"],
              "judged_on": real.data.manifest["data_hash"], "seed": c.seed, "code": code_hash(),

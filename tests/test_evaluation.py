@@ -424,3 +424,49 @@ def test_real_triples_are_solved_by_words():
         pytest.skip("rjdb is not in RESUME_CONTRASTIVE_DATA")
     report = E.evaluate({"BM25": B.bm25_scorer()}, [B.triples_benchmark(path)], n_boot=100)
     assert 0.88 < report.rows[0]["value"] < 0.97
+
+
+# ------------------------------------------------------------------ leads and verdicts
+
+
+def taste_of(seed, personal):
+    """Five vacancies, 60 resumes, two annotators who share a liking and a taste of each resume."""
+    rng = np.random.default_rng(seed)
+    people = [doc("resume", f"{i}", f"person {i}") for i in range(60)]
+    posts = [doc("job", f"{j}", f"post {j}") for j in range(5)]
+    liked, taste = np.array([4.0, 3, 2, 1, 0]), personal * rng.normal(size=(60, 5))
+    rows = {f"annotator {a}": {p.id: tuple(int(v) + 1 for v in np.argsort(-row))
+                               for p, row in zip(people, liked + taste + 0.5 * rng.normal(
+                                   size=(60, 5)), strict=True)} for a in (1, 2)}
+    return B.Rankings(resumes=people, jobs=posts, rows=rows, problems=[]), liked, taste
+
+
+def test_verdicts_tell_a_popular_vacancy_from_a_resume_that_was_read():
+    rankings, liked, taste = taste_of(1, 1.5)
+    systems = {"popular": lambda r, j: np.tile(liked, (60, 1)), "reads": lambda r, j: liked + taste,
+               "constant": constant, "coin": B.random_scorer()}
+    table = E.rankings_report(systems, rankings, n_boot=200)
+    at = table[table.reading == "orders"].set_index(["judge", "metric", "system"])
+    for judge in ("annotator 1", "consensus"):
+        verdict = at.loc[judge].verdict
+        assert verdict["Spearman", "popular"] == "no better than a constant ordering"
+        assert at.loc[judge].value["Spearman", "popular"] > E.TARGETS["Spearman"]
+        assert verdict["Spearman", "reads"] == "better than both"
+        for blind in ("constant", "coin"):
+            assert verdict["Spearman", blind] == "no better than chance"
+        assert at.loc[judge].value[E.APART, "popular"] == 0
+        assert verdict[E.APART, "reads"] == "better than both"
+    shown = at.sort_index().loc[("annotator 1", "Spearman")]
+    assert shown["lead over prior"]["reads"] == pytest.approx(
+        shown.value["reads"] - shown.value[E.PRIOR])
+    assert (shown.detectable.drop("chance (expected)") >= 0).all()
+
+
+def test_centred_spearman_ignores_a_constant_added_for_each_job():
+    rng = np.random.default_rng(3)
+    s, g = rng.normal(size=(30, 5)), rng.integers(0, 5, (30, 5)).astype(float)
+    g[4] = np.nan
+    moved = E.centred_spearman(s + 1000 * np.arange(5), g + np.arange(5))
+    np.testing.assert_allclose(moved, E.centred_spearman(s, g), atol=1e-6)
+    assert np.isnan(moved[4]) and not np.isnan(np.delete(moved, 4)).any()
+    assert (E.centred_spearman(np.tile(rng.random(5), (30, 1)), g)[:4] == 0).all()

@@ -235,6 +235,9 @@ try:
     from safetensors.torch import save_file
     import test_finetuning as t
     model, source, config, validate = t.make_training(sys.argv[2], **options)
+    for module in model.heads.modules():  # each process draws its own dropout: none here
+        if isinstance(module, (torch.nn.Dropout, torch.nn.MultiheadAttention)):
+            setattr(module, "p" if isinstance(module, torch.nn.Dropout) else "dropout", 0.0)
     from resume_contrastive.training import train
     result = train(model.eval(), [source], config, sys.argv[3], validate=validate, select="mrr")
     import json
@@ -258,15 +261,16 @@ def test_two_processes_train_like_one(backbone, tmp_path, plain_tokens):
     for n in (1, 2):
         folder = tmp_path / str(n)
         folder.mkdir()
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes",
-                  str(n), "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend",
-                  "no", "--main_process_port", "0"]
+        # `accelerate launch --cpu --num_processes 2` starts one process; torchrun starts two
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                  "--nproc_per_node", str(n)]
         done = subprocess.run(
             [*launch, str(script), str(Path(__file__).parent), backbone, str(folder),
              str(plain_tokens)],
             env=env, capture_output=True, text=True, timeout=300,
         )
         assert done.returncode == 0, done.stderr[-2000:]
+        assert len(list(folder.glob("history-*.json"))) == n
         histories.append(json.loads((folder / "history-0.json").read_text()))
         from safetensors.numpy import load_file
 
@@ -278,7 +282,8 @@ def test_two_processes_train_like_one(backbone, tmp_path, plain_tokens):
             assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
     for name, value in tensors[0].items():
         if name.startswith("model."):
-            assert np.abs(value - tensors[1][name]).max() < 2e-4, name
+            difference = np.linalg.norm(value - tensors[1][name])
+            assert difference <= 1e-3 * max(np.linalg.norm(value), 0.1), name
 
 
 # ---------------------------------------------------------------- what learns

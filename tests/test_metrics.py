@@ -18,6 +18,7 @@ QUERY_METRICS = {
     "auc": m.auc,
     "pairs": m.pairwise_accuracy,
     "spearman": m.spearman_rows,
+    "kendall": m.kendall_rows,
 }
 
 
@@ -69,6 +70,8 @@ def test_equal_to_sklearn_and_scipy(random_case):
         assert m.pooled_auc(s, gains) == pytest.approx(sk.roc_auc_score(hit.ravel(), s.ravel()))
         want = [stats.spearmanr(s[i], gains[i]).statistic for i in rows]
         np.testing.assert_allclose(m.spearman_rows(s, gains), want, atol=1e-12)
+        want = [stats.kendalltau(s[i], gains[i]).statistic for i in rows]
+        np.testing.assert_allclose(m.kendall_rows(s, gains), want, atol=1e-12)
     want = [sk.average_precision_score(hit[i], scores[i]) for i in rows]
     np.testing.assert_allclose(m.average_precision(scores, gains), want, atol=1e-12)
     # pairwise accuracy without ties in either is Kendall's tau, moved to 0..1
@@ -153,6 +156,11 @@ def test_infinite_scores_are_ordinary_scores():
         (lambda: m.recall_at_k([[1.0]], [[1.0]], k=-1), "k must be >= 1, got -1"),
         (lambda: m.ndcg_at_k([[1.0]], [[-2.0]]), "got -2.0"),
         (lambda: m.bootstrap_interval([1.0], n_boot=0), "n_boot must be >= 1, got 0"),
+        (lambda: m.tune_threshold([1.0, 2.0], [1.0]), "must agree, got 2 and 1"),
+        (lambda: m.tune_threshold([np.nan], [1.0]), "a score that is not NaN"),
+        (lambda: m.weighted_f1([1.0, 2.0], [1, 0], 0.5, clusters=["a"]), "as many clusters"),
+        (lambda: m.holm([0.2, -0.1]), "between 0 and 1, got -0.1"),
+        (lambda: m.benjamini_hochberg([1.5]), "between 0 and 1"),
         (lambda: m.bootstrap_interval([1.0, 2.0], level=1.0), "level must be between"),
         (lambda: m.paired_difference([1.0], [1.0, 2.0]), "one length"),
         (lambda: m.minimum_detectable_effect([1.0, 2.0], power=1.5), "power must be"),
@@ -241,3 +249,77 @@ def test_import_needs_numpy_only():
             "print({'torch', 'pandas', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules))")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+# ------------------------------------------------------------------ threshold
+
+
+def test_weighted_f1_is_sklearns_at_every_threshold():
+    sk = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(12)
+    for _ in range(30):
+        n = int(rng.integers(2, 30))
+        scores, labels = rng.integers(0, 8, n) / 7, rng.integers(0, 2, n)
+        for t in (-np.inf, 0, 0.5, np.inf):
+            want = sk.f1_score(labels, scores > t, average="weighted", zero_division=0)
+            assert m.weighted_f1(scores, labels, t, n_boot=1).mean == pytest.approx(want)
+        best = max(sk.f1_score(labels, scores > t, average="weighted", zero_division=0)
+                   for t in (-np.inf, *np.unique(scores)))
+        tuned = m.tune_threshold(scores, labels)
+        assert m.weighted_f1(scores, labels, tuned, n_boot=1).mean == pytest.approx(best)
+
+
+def test_threshold_separates_neighbouring_floats_and_skips_unjudged_pairs():
+    low = 0.3
+    high = np.nextafter(low, 1)
+    t = m.tune_threshold([low, high], [0, 1])
+    assert low <= t < high
+    scores, labels = np.array([[0.9, 0.1, np.nan]]), np.array([[1, 0, np.nan]])
+    assert m.tune_threshold(scores, labels) == pytest.approx(0.5)
+    found = m.weighted_f1(scores, labels, 0.5)
+    assert found.mean == 1 and found.n == 2
+
+
+def test_f1_interval_is_the_bootstrap_of_whole_clusters():
+    rng = np.random.default_rng(13)
+    jobs = np.repeat(np.arange(12), 10)
+    labels = (rng.random(120) < 0.4).astype(float)
+    scores = labels + rng.normal(0, 0.5, 120) + rng.normal(0, 0.5, 12)[jobs]
+    got = m.weighted_f1(scores, labels, 0.5, jobs, n_boot=1000)
+    draws = []
+    for _ in range(1000):
+        rows = np.concatenate([np.flatnonzero(jobs == j) for j in rng.integers(0, 12, 12)])
+        draws.append(m.weighted_f1(scores[rows], labels[rows], 0.5, n_boot=1).mean)
+    np.testing.assert_allclose(got[1:3], np.quantile(draws, [0.025, 0.975]), atol=0.02)
+
+
+# ------------------------------------------------------------------ many comparisons
+
+
+def test_corrections_equal_scipy_and_the_definition():
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(14)
+    for n in (1, 2, 9, 40):
+        p = rng.random(n) ** 3
+        p[: n // 3] = p[0]  # ties
+        np.testing.assert_allclose(m.benjamini_hochberg(p), stats.false_discovery_control(p))
+        order = np.argsort(p, kind="stable")
+        want, running = np.empty(n), 0.0
+        for step, i in enumerate(order):
+            running = max(running, min(1.0, p[i] * (n - step)))
+            want[i] = running
+        np.testing.assert_allclose(m.holm(p), want)
+        assert (m.holm(p) >= m.benjamini_hochberg(p) - 1e-15).all()
+    holes = m.holm([0.01, np.nan, 0.04])
+    np.testing.assert_allclose(holes, [0.02, np.nan, 0.04])
+
+
+def test_names_that_moved_to_intervals_are_still_here():
+    from resume_contrastive import comparison, intervals
+
+    for name in ("Interval", "Difference", "bootstrap_means", "bootstrap_interval", "holm",
+                 "percentile_interval", "paired_difference", "standard_error",
+                 "minimum_detectable_effect", "benjamini_hochberg"):
+        assert getattr(m, name) is getattr(intervals, name)
+    p = [0.01, 0.04, float("nan"), 0.03]
+    np.testing.assert_allclose(comparison.holm(p), m.holm(p))
