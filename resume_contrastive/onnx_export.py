@@ -190,7 +190,7 @@ def quantise(
         logging.disable(level)
     return len(nodes)
 
-# %% ../nbs/09f_onnx.ipynb #9c460bad
+# %% ../nbs/09f_onnx.ipynb #e5360809
 class OnnxEncoder:
     "Documents -> vectors, as the torch encoder gives them; safe to share between threads"
 
@@ -219,6 +219,7 @@ class OnnxEncoder:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.threads, self.batch_tokens = threads or cores or 1, batch_tokens
         self.session = _session(graph or folder / "onnx" / FILES[self.precision])
+        self.inputs = {x.name for x in self.session.get_inputs()}  # what no head asks is left out
         self.d = self.config["d"]
         self._lock, self._pool = threading.Lock(), None
 
@@ -263,7 +264,7 @@ def _session(path: str | Path) -> Any:
         raise ValueError(f"{path} could not be opened ({type(e).__name__}): "
                          "export the model again.") from e
 
-# %% ../nbs/09f_onnx.ipynb #a904bbe4
+# %% ../nbs/09f_onnx.ipynb #63e74618
 def _pool_matrix(
     windows: Sequence[Sequence[Window]],  # of each document
     column: Sequence[int],  # of each window in order: its row among the window vectors
@@ -292,7 +293,8 @@ def _feed(self: OnnxEncoder, ids: Sequence[list[int]], **rest: np.ndarray) -> di
     known = rest.pop("known", np.zeros((0, self.d), np.float32))
     none = {"pool": np.zeros((1, 1, len(known) + len(ids)), np.float32),
             "names": np.zeros((1, 1), np.int64), "side": np.zeros(1, np.int64)}
-    return {"input_ids": tokens, "attention_mask": mask, "known": known, **none, **rest}
+    feed = {"input_ids": tokens, "attention_mask": mask, "known": known, **none, **rest}
+    return {name: value for name, value in feed.items() if name in self.inputs}
 
 
 def _threads(self: OnnxEncoder) -> ThreadPoolExecutor:
