@@ -296,12 +296,12 @@ def inexpressible(
     }
     return [why for why, so in reasons.items() if so]
 
-# %% ../nbs/09e_export.ipynb #490ed594
+# %% ../nbs/09e_export.ipynb #e32a2737
 def to_sentence_transformers(
     model_folder: str | Path,  # a model folder
     out: str | Path,  # made, or replaced as a whole
 ) -> Path:  # a folder that `SentenceTransformer` opens; `ValueError` where there can be none
-    "The model as sentence-transformers has it: jobs by `encode_query`, resumes by `encode_document`"
+    "As sentence-transformers has it: jobs by `encode_query`, resumes by `encode_document`"
     from dataclasses import replace
 
     from resume_contrastive.encoder import load_dual_encoder
@@ -339,7 +339,8 @@ library_name: sentence-transformers
 ---
 
 Jobs: `model.encode_query(texts)`. Resumes: `model.encode_document(texts)`. Equal to the scorer's
-vectors for texts of one field that fit one window; longer texts are cut off here, and read whole there.
+vectors for texts of one field that fit one window. Longer texts are cut off here, and read
+whole there.
 
 """
 

@@ -190,7 +190,7 @@ def quantise(
         logging.disable(level)
     return len(nodes)
 
-# %% ../nbs/09f_onnx.ipynb #e5360809
+# %% ../nbs/09f_onnx.ipynb #28f99082
 class OnnxEncoder:
     "Documents -> vectors, as the torch encoder gives them; safe to share between threads"
 
@@ -232,7 +232,7 @@ class OnnxEncoder:
             return np.zeros((0, self.config["encoder"]["dim"] or self.d), np.float32)
         return _encode(self, documents)
 
-
+# %% ../nbs/09f_onnx.ipynb #eee49d4b
 FILES = {"fp32": "model.onnx", "int8": "model-int8.onnx"}
 
 
