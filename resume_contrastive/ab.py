@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .blend import Blend, SignalBlend, Task, learn_blend, learn_signals
-from .calibration import calibration_table
+from .reliability import calibration_table
 from resume_contrastive.comparison import (
     Comparison,
     DecisionRule,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calibration import plot_reliability
+from .reliability import plot_reliability
 from .five_signals import HISTORICAL_MEAN
 from .store import write_json, write_text
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from resume_contrastive.ab import comparison_page
-from resume_contrastive.calibration import calibration_table
+from resume_contrastive.reliability import calibration_table
 from resume_contrastive.comparison import Comparison, Decision, DecisionRule, pair_evidence
 from resume_contrastive.documents import Document
 from resume_contrastive.five_signals import FiveSignals

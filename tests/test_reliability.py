@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resume_contrastive.calibration import (
+from resume_contrastive.reliability import (
     balanced,
     brier_score,
     calibration_table,
