@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 from .batching import MicroBatcher
 from .calibration import Calibration, describe, scores_of
 from .calibration import fit_calibration  # noqa: F401  for those who look here
-from .documents import Document, document_from_text, read_file
+from .documents import Document, ReadError, document_from_text, read_file
 from .store import atomic_path, hash_file, hash_value, read_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
 
 # %% auto #0
-__all__ = ['FORMAT', 'DEFAULT_MODEL', 'ZERO_SHOT', 'EVEN_BLEND', 'BACKENDS', 'MODES', 'export_model', 'check_model', 'Ranked',
-           'as_document', 'ContrastiveScorer', 'default_model', 'blended', 'hybrid_similarity']
+__all__ = ['FORMAT', 'DEFAULT_MODEL', 'ZERO_SHOT', 'EVEN_BLEND', 'MAX_LETTERS', 'BACKENDS', 'MODES', 'export_model',
+           'check_model', 'Ranked', 'as_document', 'ContrastiveScorer', 'default_model', 'blended', 'hybrid_similarity']
 
 # %% ../nbs/09_integration.ipynb #ef5707eb
 FORMAT = 1
@@ -97,22 +97,34 @@ class Ranked:
     title: str = ""  # job title, where one was found
 
 
+MAX_LETTERS = 200_000  # of one document: some 30,000 words, a hundred times a usual resume
+
+
+def _checked(letters: int, kind: str, most: int) -> None:
+    "Refuse what would hold up everybody else; nothing is cut silently"
+    if letters > most:
+        raise ReadError(f"the {kind} has {letters:,} letters; the limit is {most:,}")
+
+
 def as_document(
     item: str | Path | Document,  # a text, a file, or a document
     kind: str,  # 'resume' or 'job'
-) -> Document:  # `ReadError` when there is no text in it
+    most: int = MAX_LETTERS,  # letters that it may have
+) -> Document:  # `ReadError` when there is no text in it, or too much
     "Whatever the caller has, as a `Document` of the given side"
     if isinstance(item, Document):
         if item.kind != kind:
             raise ValueError(f"document {item.id!r} is a {item.kind}, expected a {kind}")
+        _checked(sum(map(len, item.sections.values())), kind, most)
         return item
     if isinstance(item, Path):
-        return read_file(item, kind)
+        return as_document(read_file(item, kind), kind, most)
     if not isinstance(item, str):
         raise TypeError(f"a {kind} must be a text, a Path or a Document, got "
                         f"{type(item).__name__}")
     if re.fullmatch(r"[^\n]{1,255}\.(?:pdf|docx|txt|md|json)", item.strip(), re.I):
         raise ValueError(f"{item!r} is the name of a file: pass Path({item!r}), strings are texts")
+    _checked(len(item), kind, most)
     id = hashlib.sha256(item.encode("utf-8", "replace")).hexdigest()[:12]
     return document_from_text(item, kind, id=id, source="text")
 
@@ -163,6 +175,7 @@ class ContrastiveScorer:
         keep: int = 20_000,  # document vectors kept in memory (1 KB each)
         batch: int = 32,  # documents of one forward pass
         wait: float = 0.002,  # seconds that a pass waits for other requests
+        max_letters: int = MAX_LETTERS,  # of one document; a longer one is refused
     ):
         if keep < 1:
             raise ValueError(f"keep must be >= 1, got {keep}")
@@ -172,7 +185,7 @@ class ContrastiveScorer:
         if backend != "torch" and self.path == ZERO_SHOT:
             raise ValueError("the zero-shot encoder has no ONNX graph: export a model, or use "
                              "backend='torch'")
-        self.config: dict[str, Any] = {}
+        self.max_letters, self.config = max_letters, {}
         self.calibration = Calibration()
         self.version = ""  # of the loaded model: part of each vector's key
         self._engine: Callable[[list[Document]], np.ndarray] | None = None
@@ -279,21 +292,23 @@ def _similarities(
 
     if not len(resumes) or not len(jobs):
         return np.zeros((len(resumes), len(jobs)))
-    left, right = _documents(resumes, "resume"), _documents(jobs, "job")
+    left, right = _documents(self, resumes, "resume"), _documents(self, jobs, "job")
     vectors = self._encode([*left, *right])  # both sides in one pass
     return (vectors[:len(left)] @ vectors[len(left):].T).astype(float)
 
 
-def _documents(items: Sequence[str | Path | Document], kind: str) -> list[Document]:
+def _documents(self: ContrastiveScorer, items: Sequence[str | Path | Document],
+               kind: str) -> list[Document]:
     "Several items as documents"
     if isinstance(items, (str, Path)):
         raise TypeError(f"give a list of {kind}s; one text or file would be read letter by letter")
-    return [as_document(i, kind) for i in items]
+    return [as_document(i, kind, self.max_letters) for i in items]
 
 
 def _score_matrix(self: ContrastiveScorer, resumes, jobs) -> np.ndarray:
     "Scores of all resumes with all jobs, (n, m), 0 to 100"
-    return scores_of(self.calibration, self.similarities(resumes, jobs))
+    raw = self.similarities(resumes, jobs)  # first: it loads the calibration too
+    return scores_of(self.calibration, raw)
 
 
 def _score(self: ContrastiveScorer, resume, job) -> float:
@@ -323,7 +338,7 @@ def _rank(
     top_k: int | None = None,  # how many to return; None: all
 ) -> list[Ranked]:  # best first
     "Rank resumes for a job"
-    documents = _documents(resumes, "resume")
+    documents = _documents(self, resumes, "resume")
     raw = self.similarities(documents, [job])
     return _ranking(self, documents, raw[:, 0] if len(documents) else [], top_k)
 
@@ -335,7 +350,7 @@ def _rank_jobs(
     top_k: int | None = None,  # how many to return; None: all
 ) -> list[Ranked]:  # best first
     "Rank jobs for a resume"
-    documents = _documents(jobs, "job")
+    documents = _documents(self, jobs, "job")
     raw = self.similarities([resume], documents)
     return _ranking(self, documents, raw[0] if len(documents) else [], top_k)
 
