@@ -8,6 +8,7 @@ The record holds counts only.
 """
 
 import argparse
+import csv
 import gzip
 import os
 import sys
@@ -129,8 +130,12 @@ def main() -> int:
             [suspicions(d) for d in read_table(data / "kaggle/Resume.csv", "resume")[0]]}
     with tempfile.TemporaryDirectory() as tmp:
         table = Path(tmp) / "florex.csv"
-        table.write_bytes(gzip.decompress((data / "florex/resumes.csv.gz").read_bytes()))
-        real["IT resumes, text"] = [suspicions(d) for d in read_table(table, "resume")[0]]
+        with gzip.open(data / "florex/resumes.csv.gz", "rt", newline="", encoding="utf-8") as f:
+            rows = list(csv.reader(f))
+        with table.open("w", newline="", encoding="utf-8") as f:
+            csv.writer(f).writerows(rows[:1] + rows[1::4])
+        real["IT resumes (each fourth), text"] = [suspicions(d) for d in
+                                                  read_table(table, "resume")[0]]
     real["resumes as PDF"] = [s for f in sorted((data / "resume").iterdir()) for s in pages(f)]
     cvs = data / "vacancy-resume" / "CV"
     real["resumes as DOCX"] = pages(cvs)
