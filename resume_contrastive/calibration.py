@@ -188,7 +188,7 @@ def choose_calibration(
     best = min(compared, key=lambda c: c[1])[0]
     return replace(fit_calibration(x[y], x[~y], best), compared=tuple(compared))
 
-# %% ../nbs/09k_calibration.ipynb #e6e41748
+# %% ../nbs/09k_calibration.ipynb #c69fbf13
 def describe(
     calibration: Calibration,  # with `bins`
     score: float,  # 0 to 100
@@ -205,7 +205,7 @@ def describe(
     near, matched = (sum(x[i] for x in calibration.bins[a:b]) for i in (0, 1))
     if near < 20:
         return f"Only {near} validation pairs scored near {score:.0f}: too few to say more."
-    return (f"Of the validation pairs scored {a * WIDTH} to {b * WIDTH}, {matched / near:.0%} were "
+    return (f"Of the validation pairs scored {a * WIDTH} to {b * WIDTH}, {matched / near:.1%} were "
             f"matches ({matched:,} of {near:,}); of all validation pairs, {hits / n:.1%}.")
 
 

@@ -19,7 +19,7 @@ from .terminal import Json, Model, Strict, console, one_sentence, progress_bars
 # %% auto #0
 __all__ = ['Top', 'Csv', 'Html', 'Explain', 'rank', 'rank_jobs', 'register']
 
-# %% ../nbs/09j_cli_rank.ipynb #e8b84b71
+# %% ../nbs/09j_cli_rank.ipynb #615cf29c
 Top = Annotated[int, typer.Option(min=0, help="How many to show; 0 = all.")]
 Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the ranking to this file.")]
 Html = Annotated[Path | None, typer.Option(
@@ -33,7 +33,7 @@ def _show(ranking: Any) -> None:
     "The table on standard output, and what was not read on standard error"
     from resume_contrastive.explain import printable
 
-    table = Table(title=f"{len(ranking.rows)} documents, model {escape(ranking.model)}")
+    table = Table(title=f"{ranking.documents} documents, model {escape(ranking.model)}")
     for name, justify in (("rank", "right"), ("document", "left"), ("score", "right"),
                           ("title", "left"), ("odd", "left")):
         table.add_column(name, justify=justify)

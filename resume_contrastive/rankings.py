@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ['CHUNK', 'WRITERS', 'Ranking', 'rank_documents', 'rank_folder', 'ranking_json', 'ranking_csv', 'ranking_html',
            'write_ranking']
 
-# %% ../nbs/09h_rankings.ipynb #ba95260e
+# %% ../nbs/09h_rankings.ipynb #c16bb694
 CHUNK = 16  # documents that are scored between two moves of the bar
 
 
@@ -36,6 +36,7 @@ class Ranking:
     query: str  # id of the job, or of the resume
     kind: str  # of the documents: 'resume' or 'job'
     model: str  # folder, or 'zero-shot'
+    documents: int  # that were ranked
     rows: list[dict[str, Any]]  # rank, id, score, title, suspicions and explanation, best first
     unreadable: list[dict[str, str]]  # path or row, and reason
     meanings: dict[str, str]  # score -> what it means
@@ -84,8 +85,8 @@ def rank_documents(
         rows.append({"rank": n + 1, "id": d.id, "score": round(scorer.calibration(left[i]), 2),
                      "title": d.title, "suspicions": suspicions(d, unseen), "explanation": why})
     meanings = {str(s): scorer.describe(s) for s in (30, 50, 70, 90)}
-    return Ranking(query=query.id, kind=kind, model=scorer.path, rows=rows, unreadable=refused,
-                   meanings=meanings)
+    return Ranking(query=query.id, kind=kind, model=scorer.path, documents=len(usable),
+                   rows=rows, unreadable=refused, meanings=meanings)
 
 
 def rank_folder(
@@ -181,7 +182,7 @@ def _row(r: dict[str, Any]) -> str:
         _sortable("flags", odd_html(r["suspicions"]) or "none", str(len(r["suspicions"]))),
         _sortable("evidence", detail or "not asked for", str(r["rank"])))) + "</tr>"
 
-# %% ../nbs/09h_rankings.ipynb #8699a7ed
+# %% ../nbs/09h_rankings.ipynb #b5d9c26d
 def ranking_html(
     ranking: Ranking,
 ) -> str:  # a whole page, also without a network
@@ -195,7 +196,7 @@ def ranking_html(
     lost = "".join(f"<tr>{cell('file', r.get('path') or r.get('row', ''))}"
                    f"{cell('reason', r['reason'])}</tr>" for r in ranking.unreadable)
     body = (
-        f"<p>{len(ranking.rows)} {many}, {flagged} flagged, {len(ranking.unreadable)} not read. "
+        f"<p>{len(ranking.rows)} of {ranking.documents} {many}, {flagged} flagged, {len(ranking.unreadable)} not read. "
         f"Model: {html.escape(printable(ranking.model))}. A flag is a reason to look, not a "
         "verdict; it does not change the score.</p>"
         f"<details><summary>What a score means</summary><ul>{said}</ul></details>"
