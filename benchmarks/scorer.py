@@ -2,8 +2,8 @@
 
     python benchmarks/scorer.py --out data/results/scorer.json
 
-Everything is measured with the zero-shot encoder (all-MiniLM-L6-v2) unless --model names a folder;
-documents are made of the sample corpus. Import and first score run in fresh processes. The resumes of
+The encoder is the zero-shot one (all-MiniLM-L6-v2) unless --model names a folder; the
+documents are made of the sample corpus. Import and first score run in fresh processes. Resumes of
 the latency figure have 800 words each and were never seen; the job is cached. The folder holds
 different PDF and DOCX files and ends as an HTML page with --explain 20. The load of the machine is
 recorded: with others at work, wall clock says little, so CPU seconds stand beside it.

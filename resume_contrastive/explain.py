@@ -75,7 +75,7 @@ def choose_threshold(
     above = float(np.mean(np.array(best[True]) >= threshold))
     return threshold, above, len(best[True]), len(best[False])
 
-# %% ../nbs/09g_explain.ipynb #f6135740
+# %% ../nbs/09g_explain.ipynb #f012c7c2
 def _threshold(scorer: ContrastiveScorer) -> float:
     "That of the model's folder, else the measured one of its kind"
     known = scorer.config.get("about", {}).get("evidence_threshold")
@@ -89,7 +89,7 @@ def evidence(
     similarity: Any,  # (n_sentences, n_skills) array of `sentences_of` with the job's skills
     threshold: float,  # least similarity of a sentence that doesn't name the skill
 ) -> list[dict[str, Any]]:  # one for each requirement, required ones first
-    "The sentence that supports each requirement best; the rule is pure, the encoder's part is given"
+    "The sentence that supports each requirement best, from similarities that are given"
     from resume_contrastive.requirements import (
         evidence_of,
         requirements_of,
@@ -114,10 +114,12 @@ def evidence(
             status, i = "named", max(own["shown"], key=lambda i: similarity[i, k])
         elif 0 < credit < 1 and at is not None:
             status, i = "implied", at
+        elif own["negated"]:  # said by the resume itself: no likeness outweighs it
+            status, i = "denied", None
         elif best is not None and similarity[best, k] >= threshold:
             status, i = "similar", best
         else:
-            status, i = ("denied" if own["negated"] else "none"), None
+            status, i = "none", None
         rows.append({"skill": r.skill, "required": r.required, "status": status,
                      "sentence": NO_EVIDENCE if i is None else said[i][2],
                      "section": None if i is None else said[i][0],
@@ -167,7 +169,7 @@ def explain(
         "sentences": {"read": len(said), "of": len(sentences_of(r))},
         "suspicions": suspicions(r, hidden)}
 
-# %% ../nbs/09g_explain.ipynb #23fbed73
+# %% ../nbs/09g_explain.ipynb #26c5b493
 def printable(
     text: str,  # from a document or a file name
 ) -> str:  # on one line, without letters that a terminal or a browser would obey
@@ -200,7 +202,11 @@ body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;max-width:72rem;padding:1
 overflow-wrap:anywhere}
 h1{font-size:1.4rem}h2{font-size:1.1rem}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line)}
-.num{text-align:right;font-variant-numeric:tabular-nums}th button{all:unset;cursor:pointer;
+table{table-layout:fixed}.num{text-align:right;white-space:nowrap;
+font-variant-numeric:tabular-nums}#ranking th:nth-child(1),#ranking th:nth-child(3){width:3.5rem}
+#ranking>thead th:nth-child(2),#ranking>thead th:nth-child(4){width:17%}
+#ranking>thead th:nth-child(5){width:18%}.why th{width:20%!important}
+.why th:nth-child(3){width:auto!important}th button{all:unset;cursor:pointer;
 font-weight:600}th button:focus-visible{outline:2px solid}.odd{background:#fc03;padding:.2rem .5rem;
 border-left:3px solid #c80}.none{opacity:.75;font-style:italic}small{opacity:.8}
 details{margin:.2rem 0}summary{cursor:pointer}
@@ -226,7 +232,7 @@ def page(
             f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>"
             f"<h1>{html.escape(title)}</h1>{body}{tail}</body></html>\n")
 
-# %% ../nbs/09g_explain.ipynb #1b8bf5c6
+# %% ../nbs/09g_explain.ipynb #0bc13274
 def cell(
     label: str,  # the column's name, shown beside the value on a narrow screen
     value: str,  # a text; escaped here
@@ -263,14 +269,15 @@ def evidence_html(
         rows.append("<tr>" + cell(names[0], row["skill"]) + cell(names[1], kind)
                     + cell(names[2], row["sentence"], "none" if not row["section"] else "")
                     + cell(names[3], near) + "</tr>")
-    found = (f"<table>{head(names)}<tbody>{''.join(rows)}</tbody></table>" if rows else
+    found = (f"<table class='why'>{head(names)}<tbody>{''.join(rows)}</tbody></table>" if rows else
              "<p>The job names no skill that the lexicon knows.</p>")
     missing = ", ".join(e["missing_required"]) or "none"
     parts = [html.escape(f"{n}: alone {s:.1f}" + (f", without it {-e['without'][n]:+.1f}"
                                                   if n in e["without"] else ""))
              for n, s in e["sections"].items()]
     return (f"{odd_html(e['suspicions'])}{found}<p>Missing required skills: "
-            f"{html.escape(missing)}</p><p><small>Sections: {'; '.join(parts) or 'none'}</small></p>")
+            f"{html.escape(missing)}</p>"
+            f"<p><small>Sections: {'; '.join(parts) or 'none'}</small></p>")
 
 
 def explain_html(

@@ -143,7 +143,7 @@ def _safe(text: str) -> str:
     shown = printable(text)
     return "'" + shown if shown.lstrip()[:1] in tuple("=+-@") and shown else shown
 
-# %% ../nbs/09h_rankings.ipynb #cc3eb9f5
+# %% ../nbs/09h_rankings.ipynb #6f96fc46
 _SORT = """
 const body=document.querySelector('#ranking tbody');
 document.querySelectorAll('[data-sort]').forEach(b=>b.addEventListener('click',()=>{
@@ -170,8 +170,8 @@ def _row(r: dict[str, Any]) -> str:
     name, why = printable(r["id"]), r["explanation"]
     detail = "" if why is None else (
         f"<details><summary>{sum(x['section'] is not None for x in why['requirements'])} of "
-        f"{len(why['requirements'])} requirements, "
-        f"{len(why['missing_required'])} required ones missing</summary>"
+        f"{len(why['requirements'])} requirements have a sentence; required and missing: "
+        f"{len(why['missing_required'])}</summary>"
         f"{evidence_html({**why, 'suspicions': []})}</details>")
     shown = printable(r["title"])
     return "<tr>" + "".join((
@@ -182,7 +182,7 @@ def _row(r: dict[str, Any]) -> str:
         _sortable("flags", odd_html(r["suspicions"]) or "none", str(len(r["suspicions"]))),
         _sortable("evidence", detail or "not asked for", str(r["rank"])))) + "</tr>"
 
-# %% ../nbs/09h_rankings.ipynb #b5d9c26d
+# %% ../nbs/09h_rankings.ipynb #3fbfc7d9
 def ranking_html(
     ranking: Ranking,
 ) -> str:  # a whole page, also without a network
@@ -196,7 +196,8 @@ def ranking_html(
     lost = "".join(f"<tr>{cell('file', r.get('path') or r.get('row', ''))}"
                    f"{cell('reason', r['reason'])}</tr>" for r in ranking.unreadable)
     body = (
-        f"<p>{len(ranking.rows)} of {ranking.documents} {many}, {flagged} flagged, {len(ranking.unreadable)} not read. "
+        f"<p>{len(ranking.rows)} of {ranking.documents} {many}, {flagged} flagged, "
+        f"{len(ranking.unreadable)} not read. "
         f"Model: {html.escape(printable(ranking.model))}. A flag is a reason to look, not a "
         "verdict; it does not change the score.</p>"
         f"<details><summary>What a score means</summary><ul>{said}</ul></details>"

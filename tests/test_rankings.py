@@ -77,9 +77,9 @@ def test_named_before_implied_before_similar():
     found = rows(flat(0.9))
     assert found["Baking"]["status"] == "named" and found["Baking"]["sentence"] == "Baking"
     assert found["Python"]["status"] == "implied" and found["Python"]["sentence"] == "Django"
-    assert found["Menu planning"]["status"] == "similar"
-    assert rows(flat(0.39))["Menu planning"]["status"] == "none"
-    assert rows(flat(0.4))["Menu planning"]["status"] == "similar"  # the threshold itself counts
+    assert found["Menu development"]["status"] == "similar"
+    assert rows(flat(0.39))["Menu development"]["status"] == "none"
+    assert rows(flat(0.4))["Menu development"]["status"] == "similar"  # the threshold itself counts
 
 
 def test_required_ones_come_first_and_an_empty_resume_has_no_evidence():
@@ -99,7 +99,7 @@ def test_an_explanation_adds_up(scorer):
             e["score"] - scorer.score(RESUME.without(name), JOB), abs=0.02)
         alone = Document(id="a", kind="resume", sections={name: RESUME.sections[name]})
         assert e["sections"][name] == pytest.approx(scorer.score(alone, JOB), abs=0.02)
-    assert set(e["missing_required"]) == {"Payroll", "Welding", "Menu planning"}
+    assert set(e["missing_required"]) == {"Payroll", "Welding", "Menu development"}
     assert e["sentences"] == {"read": 6, "of": 6} and e["suspicions"] == []
     one = explain(scorer, Document(id="o", kind="resume", sections={"skills": "rice"}), JOB)
     assert one["without"] == {} and list(one["sections"]) == ["skills"]
