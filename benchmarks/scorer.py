@@ -152,15 +152,16 @@ def main() -> None:
     p.add_argument("--runs", type=int, default=5, help="fresh processes for import and first score")
     p.add_argument("--resumes", type=int, default=30, help="new resumes of the latency figure")
     p.add_argument("--files", type=int, default=100, help="files of the folder")
+    p.add_argument("--together", type=int, default=64, help="requests at once")
     p.add_argument("--out", type=Path, help="JSON record to write; nothing is written without it")
     args = p.parse_args()
     load = os.getloadavg()[0]
     job = (SAMPLE / "documents" / "job.txt").read_text(encoding="utf-8")
-    parts = {"import": fresh(IMPORT, args.runs),
+    parts: dict = {"import": fresh(IMPORT, args.runs),
              "first_score": fresh(FIRST, args.runs, args.model, texts(300, 1)[0], job)}
     scorer = ContrastiveScorer(args.model).load()
     parts["new_resume"] = latency(scorer, job, args.resumes)
-    parts["together"] = together(scorer, job, 64)
+    parts["together"] = together(scorer, job, args.together)
     parts["folder"] = folder_to_page(args.model, args.files)
     a, b, c, d, e = (parts[k] for k in ("import", "first_score", "new_resume", "folder",
                                         "together"))
@@ -174,7 +175,7 @@ def main() -> None:
         "new 800-word resume, p95, s": {"value": c["p95"], "n": c["n"]},
         f"folder of {d['n']} files to a page, s": {"value": f"{d['wall']} (CPU {d['cpu']})",
                                                    "n": 1},
-        "64 at once, times one at a time": {"value": f"{e['ratio']} ({e['passes']} passes)",
+        f"{e['n']} at once, times one at a time": {"value": f"{e['ratio']} ({e['passes']} passes)",
                                             "n": e["n"]}}
     record = {
         "figures": figures, "parts": parts, "settings": {k: str(v) for k, v in vars(args).items()
