@@ -14,7 +14,7 @@ from typing import Any
 # %% auto #0
 __all__ = ['MicroBatcher']
 
-# %% ../nbs/09m_batching.ipynb #2ba7957b
+# %% ../nbs/09m_batching.ipynb #63e89ef3
 class _Request:
     "Items of one caller, their results, and what went wrong"
 
@@ -28,7 +28,7 @@ class _Request:
     def answered(self) -> bool:
         return self.error is not None or not self.open
 
-
+# %% ../nbs/09m_batching.ipynb #7fc992c4
 class MicroBatcher:
     "Calls a function of many items for many threads, with what waits together in one call"
 

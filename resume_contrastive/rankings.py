@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ['CHUNK', 'WRITERS', 'Ranking', 'rank_documents', 'rank_folder', 'ranking_json', 'ranking_csv', 'ranking_html',
            'write_ranking']
 
-# %% ../nbs/09h_rankings.ipynb #c16bb694
+# %% ../nbs/09h_rankings.ipynb #70522e34
 CHUNK = 16  # documents that are scored between two moves of the bar
 
 
@@ -88,7 +88,7 @@ def rank_documents(
     return Ranking(query=query.id, kind=kind, model=scorer.path, documents=len(usable),
                    rows=rows, unreadable=refused, meanings=meanings)
 
-
+# %% ../nbs/09h_rankings.ipynb #348d6e58
 def rank_folder(
     scorer: ContrastiveScorer,
     query: str | Path,  # file of the job or of the resume

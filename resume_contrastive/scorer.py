@@ -128,7 +128,7 @@ def as_document(
     id = hashlib.sha256(item.encode("utf-8", "replace")).hexdigest()[:12]
     return document_from_text(item, kind, id=id, source="text")
 
-# %% ../nbs/09_integration.ipynb #58b22058
+# %% ../nbs/09_integration.ipynb #e02f7ef5
 BACKENDS = ("torch", "onnx", "onnx-int8")
 
 
@@ -162,6 +162,21 @@ class _TorchEngine:
                     out = part.new_zeros((len(documents), part.shape[1])) if out is None else out
                     out[rows] = part
             return out.numpy()
+
+
+
+def _torch_engine(path: str, config: dict[str, Any]) -> _TorchEngine:
+    "The engine of a model folder; `ValueError` when its trunk isn't the one it was trained on"
+    from resume_contrastive.encoder import load_dual_encoder
+
+    model = load_dual_encoder(path)
+    tuned = str(Path(path) / "backbone")  # there when the trunk was trained too
+    trunk = tuned if Path(tuned).is_dir() else model.config.backbone
+    embedder = replace(model.config, backbone=trunk).embedder()
+    if embedder.backbone_hash != config["backbone_sha256"]:
+        raise ValueError(f"{path} was trained on other weights of "
+                         f"{model.config.backbone!r} than those installed.")
+    return _TorchEngine(embedder, model)
 
 # %% ../nbs/09_integration.ipynb #bff3f527
 class ContrastiveScorer:
@@ -220,20 +235,6 @@ class ContrastiveScorer:
         self.config, self.calibration = config, Calibration(**config["calibration"])
         self.version = hash_value([self.backend, config, read_json(sums)])
         return engine
-
-
-def _torch_engine(path: str, config: dict[str, Any]) -> _TorchEngine:
-    "The engine of a model folder; `ValueError` when its trunk isn't the one it was trained on"
-    from resume_contrastive.encoder import load_dual_encoder
-
-    model = load_dual_encoder(path)
-    tuned = str(Path(path) / "backbone")  # there when the trunk was trained too
-    trunk = tuned if Path(tuned).is_dir() else model.config.backbone
-    embedder = replace(model.config, backbone=trunk).embedder()
-    if embedder.backbone_hash != config["backbone_sha256"]:
-        raise ValueError(f"{path} was trained on other weights of "
-                         f"{model.config.backbone!r} than those installed.")
-    return _TorchEngine(embedder, model)
 
 # %% ../nbs/09_integration.ipynb #388e0ae7
 def _key(self: ContrastiveScorer, d: Document) -> str:

@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['REPEATS', 'REPEAT_SHARE', 'LISTED', 'LIST_SHARE', 'suspicions', 'hidden_texts']
 
-# %% ../nbs/09l_suspicions.ipynb #20d11452
+# %% ../nbs/09l_suspicions.ipynb #07fb1830
 REPEATS, REPEAT_SHARE = 12, 0.04  # mentions of one skill, and their share of all words
 LISTED, LIST_SHARE = 25, 0.5  # skills in a row, and the share of the document's words in such rows
 _ORDERS = tuple(re.compile(p, re.I) for p in (
-    r"\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}\b(?:previous|prior|above|earlier|all|any|"
-    r"your|the|system|other)\b[^.\n]{0,30}\b(?:instruction|prompt|direction|command|guideline|rule|"
+    r"\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}\b(?:previous|prior|above|earlier|all|"
+    r"any|your|the|system|other)\b[^.\n]{0,30}\b(?:instruction|prompt|direction|command|guideline|rule|"
     r"context|candidate|resume)s?\b",
     r"\b(?:attention|note to|dear|hello|hey|message (?:to|for)|if you are)"
-    r"\W+(?:the |an? |any |all )?(?:\w+ ){0,2}?(?:ai|a\.i\.|llms?|language models?|chatbots?|chatgpt|"
-    r"gpt|claude|gemini|bots?|algorithms?|ats)\b(?! (?:engineer|developer|research|team|product))",
+    r"\W+(?:the |an? |any |all )?(?:\w+ ){0,2}?(?:ai|a\.i\.|llms?|language models?|chatbots?|"
+    r"chatgpt|gpt|claude|gemini|bots?|algorithms?|ats)\b(?! (?:engineer|developer|research|team|product))",
     r"\byou (?:are|must|should|will|shall) (?:now |always |only )?(?:an? )?(?:helpful |unbiased )?"
     r"(?:ai\b|language model|assistant\b(?! (?:manager|to|professor))|(?:rate|rank|score|recommend|"
     r"classify) (?:this|me|the|him|her|my)\b|(?:respond|output|answer|reply) with\b)",
     r"\b(?:rank|rate|score|grade|mark|classify|evaluate|recommend|select|hire)\b (?:this|the|me\b|"
     r"him|her|my)\s?(?:candidate|applicant|resume|cv|person|profile|application)?\s?(?:as|with|at|"
-    r"to)? ?(?:the |a |an )?(?:best|first|highest|top|perfect|100\b|10/10|ideal|strong(?:est)? (?:fit|"
-    r"match)|excellent (?:fit|match)|exceptional)",
+    r"to)? ?(?:the |a |an )?(?:best|first|highest|top|perfect|100\b|10/10|ideal|"
+    r"strong(?:est)? (?:fit|match)|excellent (?:fit|match)|exceptional)",
     r"\b(?:system prompt|developer message|jailbreak mode|new instructions?:)",
-    r"<\|(?:im_start|im_end|system|endoftext)\|>|\[/?INST\]|<</?SYS>>|^#{2,} ?(?:system|instruction)"
-    r"s?\s*:?\s*$"))
+    r"<\|(?:im_start|im_end|system|endoftext)\|>|\[/?INST\]|<</?SYS>>|"
+    r"^#{2,} ?(?:system|instruction)s?\s*:?\s*$"))
 _WORD = re.compile(r"\w[\w'’+#./-]*")
 
 
