@@ -128,7 +128,7 @@ def as_document(
     id = hashlib.sha256(item.encode("utf-8", "replace")).hexdigest()[:12]
     return document_from_text(item, kind, id=id, source="text")
 
-# %% ../nbs/09_integration.ipynb #e02f7ef5
+# %% ../nbs/09_integration.ipynb #fbd43d5c
 BACKENDS = ("torch", "onnx", "onnx-int8")
 
 
@@ -162,7 +162,6 @@ class _TorchEngine:
                     out = part.new_zeros((len(documents), part.shape[1])) if out is None else out
                     out[rows] = part
             return out.numpy()
-
 
 
 def _torch_engine(path: str, config: dict[str, Any]) -> _TorchEngine:

@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['REPEATS', 'REPEAT_SHARE', 'LISTED', 'LIST_SHARE', 'suspicions', 'hidden_texts']
 
-# %% ../nbs/09l_suspicions.ipynb #07fb1830
+# %% ../nbs/09l_suspicions.ipynb #ddb2fa11
 REPEATS, REPEAT_SHARE = 12, 0.04  # mentions of one skill, and their share of all words
 LISTED, LIST_SHARE = 25, 0.5  # skills in a row, and the share of the document's words in such rows
 _ORDERS = tuple(re.compile(p, re.I) for p in (
     r"\b(?:ignore|disregard|forget|override)\b[^.\n]{0,40}\b(?:previous|prior|above|earlier|all|"
-    r"any|your|the|system|other)\b[^.\n]{0,30}\b(?:instruction|prompt|direction|command|guideline|rule|"
-    r"context|candidate|resume)s?\b",
+    r"any|your|the|system|other)\b[^.\n]{0,30}\b(?:instruction|prompt|direction|command|guideline|"
+    r"rule|context|candidate|resume)s?\b",
     r"\b(?:attention|note to|dear|hello|hey|message (?:to|for)|if you are)"
     r"\W+(?:the |an? |any |all )?(?:\w+ ){0,2}?(?:ai|a\.i\.|llms?|language models?|chatbots?|"
-    r"chatgpt|gpt|claude|gemini|bots?|algorithms?|ats)\b(?! (?:engineer|developer|research|team|product))",
+    r"chatgpt|gpt|claude|gemini|bots?|algorithms?|ats)\b"
+    r"(?! (?:engineer|developer|research|team|product))",
     r"\byou (?:are|must|should|will|shall) (?:now |always |only )?(?:an? )?(?:helpful |unbiased )?"
     r"(?:ai\b|language model|assistant\b(?! (?:manager|to|professor))|(?:rate|rank|score|recommend|"
     r"classify) (?:this|me|the|him|her|my)\b|(?:respond|output|answer|reply) with\b)",
