@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 # %% auto #0
-__all__ = ['FORMAT', 'DEFAULT_MODEL', 'ZERO_SHOT', 'EVEN_BLEND', 'MAX_LETTERS', 'BACKENDS', 'MODES', 'export_model',
+__all__ = ['FORMAT', 'DEFAULT_MODEL', 'ZERO_SHOT', 'EVEN_BLEND', 'TEXTS', 'MAX_LETTERS', 'BACKENDS', 'MODES', 'export_model',
            'check_model', 'Ranked', 'as_document', 'ContrastiveScorer', 'default_model', 'blended', 'hybrid_similarity']
 
 # %% ../nbs/09_integration.ipynb #ef5707eb
@@ -97,6 +97,7 @@ class Ranked:
     title: str = ""  # job title, where one was found
 
 
+TEXTS = (".txt", ".md")
 MAX_LETTERS = 200_000  # of one document: some 30,000 words, a hundred times a usual resume
 
 
@@ -118,6 +119,9 @@ def as_document(
         _checked(sum(map(len, item.sections.values())), kind, most)
         return item
     if isinstance(item, Path):
+        size = item.stat().st_size if item.suffix.lower() in TEXTS and item.is_file() else 0
+        if size > 4 * most:  # a letter has four bytes at most; repairing a text takes its time
+            raise ReadError(f"{item} has {size:,} bytes; the limit is {4 * most:,}")
         return as_document(read_file(item, kind), kind, most)
     if not isinstance(item, str):
         raise TypeError(f"a {kind} must be a text, a Path or a Document, got "
