@@ -131,7 +131,7 @@ def folder(tmp_path, sample):
     place.mkdir()
     shutil.copy(sample / "documents" / "resume-089.pdf", place)
     (place / "=cmd.txt").write_text("Cook\nSkills\nBaking")
-    (place / "..%2f..%2fetc%2fpasswd.txt").write_text("Chef\nSkills\nrice")
+    (place / "x..%2f..%2fetc%2fpasswd.txt").write_text("Chef\nSkills\nrice")
     (place / "<script>.txt").write_text("Cook\nExperience\nCooked rice for the team")
     (place / "clear\x1b[2J\nline.txt").write_bytes(bytes(range(256)) * 40)
     (place / "deep.json").write_text("[" * 200_000 + "]" * 200_000)
@@ -148,7 +148,7 @@ def test_every_file_is_a_row_or_a_sentence(folder, sample, scorer, tmp_path):
     found = rank_folder(scorer, sample / "documents" / "job.txt", folder, explained=2,
                         progress=lambda *a: moves.append(a))
     ids = {r["id"] for r in found.rows}
-    assert ids == {"resume-089.pdf", "=cmd.txt", "..%2f..%2fetc%2fpasswd.txt", "<script>.txt",
+    assert ids == {"resume-089.pdf", "=cmd.txt", "x..%2f..%2fetc%2fpasswd.txt", "<script>.txt",
                    "stuffed.txt"}
     lost = {r["path"]: r["reason"] for r in found.unreadable}
     assert set(lost) | ids == {p.name for p in folder.iterdir()}
@@ -188,7 +188,7 @@ def test_a_folder_of_nothing_usable_is_a_sentence(scorer):
 def test_five_megabytes_of_text_are_refused_unread(scorer, tmp_path):
     (tmp_path / "large.txt").write_text("cook rice and sauce\n" * 250_000)
     start = time.process_time()
-    with pytest.raises(ReadError, match="large.txt has 5,000,000 bytes; the limit is 800,000"):
+    with pytest.raises(ReadError, match=r"large\.txt has 5,000,000 bytes; the limit is 800,000"):
         scorer.score(tmp_path / "large.txt", JOB)
     assert time.process_time() - start < 2
 
