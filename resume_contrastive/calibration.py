@@ -70,7 +70,7 @@ def _interpolated(knots: Sequence[Sequence[float]], x: float) -> float:
     (a, ya), (b, yb) = knots[i - 1], knots[i]
     return ya + (yb - ya) * (x - a) / (b - a)
 
-# %% ../nbs/09k_calibration.ipynb #f8df490d
+# %% ../nbs/09k_calibration.ipynb #f60e7bb8
 _GROUPS = 50  # pairs are put into so many groups of like similarity before they are pooled
 
 
@@ -85,7 +85,8 @@ def isotonic_knots(
 
     order = np.argsort(similarity, kind="stable")
     s, y, w = (np.asarray(x, dtype=float)[order] for x in (similarity, matched, weight))
-    group = np.minimum((np.cumsum(w) / w.sum() * _GROUPS).astype(int), _GROUPS - 1)
+    middle = (np.cumsum(w) - w / 2) / w.sum()  # of each pair's share of the weight
+    group = np.minimum((middle * _GROUPS).astype(int), _GROUPS - 1)
     total, sums, hits = (np.bincount(group, v, _GROUPS) for v in (w, w * s, w * y))
     kept = total > 0
     x, share, total = sums[kept] / total[kept], hits[kept] / total[kept], total[kept]
