@@ -16,13 +16,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from .cli_rank import register
+from .terminal import Json, Model, Strict, console, one_sentence, progress_bars
+
 # %% auto #0
-__all__ = ['app', 'console', 'Out', 'Json', 'RunFolder', 'Model', 'Cache', 'Sets', 'Resumes', 'Jobs', 'TestOnly', 'Strict',
-           'Labels', 'Profiles', 'Top', 'Csv', 'one_sentence', 'progress_bars', 'apply_settings', 'pipeline', 'prepare',
-           'export', 'run', 'score', 'rank', 'rank_jobs', 'leaks', 'demo_config', 'demo', 'main']
+__all__ = ['app', 'Out', 'RunFolder', 'Cache', 'Sets', 'Resumes', 'Jobs', 'TestOnly', 'Labels', 'Profiles', 'apply_settings',
+           'pipeline', 'prepare', 'export', 'run', 'score', 'leaks', 'demo_config', 'demo', 'main']
 
 # %% ../nbs/09b_cli.ipynb #5e3b718b
 app = typer.Typer(
@@ -31,52 +32,13 @@ app = typer.Typer(
     help="Train, judge and use a contrastive matcher of resumes and jobs.\n\n"
          "**First steps**: `resume-contrastive demo` runs everything on the sample corpus; "
          "`resume-contrastive rank job.txt resumes/` ranks a folder of PDF and DOCX files.")
-console = Console(stderr=True, highlight=False)
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Run folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, as written by prepare or run.")]
-Model = Annotated[str, typer.Option(
-    "--model", "-m", help="Model folder, or 'zero-shot'. Default: $RESUME_CONTRASTIVE_MODEL, else "
-                          "models/contrastive, else zero-shot.")]
 Cache = Annotated[Path | None, typer.Option(
     help="Folder of window vectors. Default: embeddings/ beside the run folder.")]
 Sets = Annotated[list[str] | None, typer.Option(
     "--set", help="A setting, such as train.lr=1e-3; repeat for more.", metavar="NAME=VALUE")]
-
-
-@contextmanager
-def one_sentence(
-    as_json: bool = False,  # also print {"error": ...} to standard output
-):
-    "Turn an expected error into one sentence and exit code 1"
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as e:
-        sentence = " ".join(str(e).split()) or type(e).__name__
-        if as_json:
-            print(json.dumps({"error": sentence}))
-        console.print("error", style="red", end=" ")
-        console.print(sentence, markup=False, soft_wrap=True)
-        raise typer.Exit(1) from e
-    except KeyboardInterrupt as e:
-        console.print("stopped; the same command continues")
-        raise typer.Exit(130) from e
-
-
-@contextmanager
-def progress_bars():
-    "Bars on standard error; yields the function that moves them"
-    columns = (TextColumn("{task.description:<22}"), BarColumn(),
-               TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TimeRemainingColumn())
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=console, transient=True) as bars:
-        def move(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total, visible=done < total)
-
-        yield move
 
 # %% ../nbs/09b_cli.ipynb #15474e9a
 def apply_settings(
@@ -151,8 +113,6 @@ Jobs = Annotated[Path, typer.Option(help="CSV or JSONL table, or a folder of fil
 TestOnly = Annotated[list[Path] | None, typer.Option(
     help="Folder of resumes, or table of jobs, that must never be trained on; repeat for more. "
          "Default: those below $RESUME_CONTRASTIVE_DATA.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file or row that can't "
-                                                       "be read.")]
 Labels = Annotated[Path | None, typer.Option(help="Graded truth for the evaluation (CSV).")]
 Profiles = Annotated[Path | None, typer.Option(help="Occupations in O*NET's layout (folder), for "
                                                     "categories without jobs.")]
@@ -257,6 +217,7 @@ def score(resume: Annotated[Path, typer.Argument(help="PDF, DOCX or text file.")
           model: Model = "", explain: Annotated[bool, typer.Option(help="Say why.")] = False,
           as_json: Json = False):
     "Score one resume for one job, 0 to 100."
+    from resume_contrastive.explain import explain_text
     from resume_contrastive.scorer import ContrastiveScorer
 
     with one_sentence(as_json):
@@ -265,81 +226,10 @@ def score(resume: Annotated[Path, typer.Argument(help="PDF, DOCX or text file.")
         if as_json:
             print(json.dumps(found))
         else:
-            print(f"{found['score']:.1f}")
-            for name in ("matched", "implied", "missing") if explain else ():
-                print(f"{name}: {', '.join(found[name]) or 'none'}")
-
-
-def _ranking(documents: list, rejects: list, ranked: list, scorer: Any, csv_path: Path | None,
-             as_json: bool) -> None:
-    "Print a ranking as a table or JSON, and what could not be read"
-    from dataclasses import asdict
-
-    if csv_path:
-        import csv
-        import io
-
-        from resume_contrastive.store import write_text
-
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=["rank", "id", "score", "title"])
-        writer.writeheader()
-        writer.writerows(asdict(r) for r in ranked)
-        write_text(csv_path, text.getvalue())
-    if as_json:
-        print(json.dumps({"model": scorer.path, "ranking": [asdict(r) for r in ranked],
-                          "unreadable": rejects}))
-        return
-    table = Table(title=f"{len(documents)} documents, model {escape(scorer.path)}")
-    for name, justify in (("rank", "right"), ("document", "left"), ("score", "right"),
-                          ("title", "left")):
-        table.add_column(name, justify=justify)
-    for r in ranked:
-        table.add_row(str(r.rank), escape(r.id), f"{r.score:.1f}", escape(r.title))
-    Console().print(table)
-    for r in rejects:
-        console.print(f"not read: {r.get('path') or r.get('row')}: {r['reason']}", markup=False)
-
-
-def _rank(one: Path, many: Path, kinds: tuple[str, str], model: str, top: int,
-          csv_path: Path | None, strict: bool, as_json: bool) -> None:
-    from resume_contrastive.dataset import read_side
-    from resume_contrastive.documents import read_file
-    from resume_contrastive.scorer import ContrastiveScorer
-
-    with one_sentence(as_json):
-        if csv_path and (csv_path.is_dir() or any(p.is_file() for p in csv_path.parents)):
-            raise ValueError(f"--csv {csv_path} can't be written: name a file in a folder")
-        query = read_file(one, kinds[0])
-        documents, about = read_side(many, kinds[1], strict=strict)
-        scorer = ContrastiveScorer(model or None)
-        with progress_bars() as move:
-            scorer.load()._engine[0].progress = lambda a, b: move("reading windows", a, b)
-            ranked = (scorer.rank if kinds[0] == "job" else scorer.rank_jobs)(
-                query, documents, top or None)
-        _ranking(documents, about["rejected"], ranked, scorer, csv_path, as_json)
+            print(explain_text(found) if explain else f"{found['score']:.1f}")
 
 # %% ../nbs/09b_cli.ipynb #ff6b765f
-Top = Annotated[int, typer.Option(min=0, help="How many to show; 0 = all.")]
-Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the ranking to this file.")]
-
-
-@app.command(epilog="Example: resume-contrastive rank job.txt resumes/ --top 20 --csv ranking.csv")
-def rank(job: Annotated[Path, typer.Argument(help="PDF, DOCX or text file.")],
-         resumes: Annotated[Path, typer.Argument(help="Folder of files, or a CSV table.")],
-         model: Model = "", top: Top = 0, csv_path: Csv = None, strict: Strict = False,
-         as_json: Json = False):
-    "Rank the resumes of a folder for a job."
-    _rank(job, resumes, ("job", "resume"), model, top, csv_path, strict, as_json)
-
-
-@app.command(epilog="Example: resume-contrastive rank-jobs resume.pdf jobs/ --top 10")
-def rank_jobs(resume: Annotated[Path, typer.Argument(help="PDF, DOCX or text file.")],
-              jobs: Annotated[Path, typer.Argument(help="Folder of files, or a CSV table.")],
-              model: Model = "", top: Top = 0, csv_path: Csv = None, strict: Strict = False,
-              as_json: Json = False):
-    "Rank the jobs of a folder for a resume."
-    _rank(resume, jobs, ("resume", "job"), model, top, csv_path, strict, as_json)
+register(app)  # rank and rank-jobs
 
 # %% ../nbs/09b_cli.ipynb #4df10734
 def _read_set(where: str, kind: str) -> list:

@@ -6,25 +6,27 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .documents import Document, document_from_text, read_file
+from .batching import MicroBatcher
+from .calibration import Calibration, describe, scores_of
+from .calibration import fit_calibration  # noqa: F401  for those who look here
+from .documents import Document, ReadError, document_from_text, read_file
 from .store import atomic_path, hash_file, hash_value, read_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
 
 # %% auto #0
-__all__ = ['FORMAT', 'DEFAULT_MODEL', 'ZERO_SHOT', 'EVEN_BLEND', 'MODES', 'Calibration', 'fit_calibration', 'export_model',
+__all__ = ['FORMAT', 'DEFAULT_MODEL', 'ZERO_SHOT', 'EVEN_BLEND', 'TEXTS', 'MAX_LETTERS', 'BACKENDS', 'MODES', 'export_model',
            'check_model', 'Ranked', 'as_document', 'ContrastiveScorer', 'default_model', 'blended', 'hybrid_similarity']
 
 # %% ../nbs/09_integration.ipynb #ef5707eb
@@ -32,44 +34,6 @@ FORMAT = 1
 DEFAULT_MODEL = "models/contrastive"
 ZERO_SHOT = "zero-shot"
 EVEN_BLEND = {"weight": 0.5, "learned_scale": [50.0, 25.0], "old_scale": [50.0, 25.0]}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    "From similarity to a score: $100 / (1 + e^{-(a s + b)})$, fitted on validation (Platt 1999)"
-
-    slope: float = 0.0  # a; 0 = none was fitted, the score is 100 times the similarity
-    intercept: float = 0.0  # b
-    n: int = 0  # validation pairs it was fitted on
-
-    def __call__(
-        self,
-        similarity: float,  # inner product of the two vectors
-    ) -> float:  # 0 to 100
-        "The score of a similarity"
-        if not self.slope:
-            return 100 * min(max(similarity, 0.0), 1.0)
-        logit = self.slope * similarity + self.intercept
-        return 100 / (1 + math.exp(-max(-60.0, min(60.0, logit))))
-
-
-def fit_calibration(
-    matched: Sequence[float],  # similarities of validation pairs that match
-    unmatched: Sequence[float],  # similarities of as many pairs, or others, that don't
-) -> Calibration:  # both groups weigh the same: a score of 50 lies between them
-    "Fit the calibration on validation pairs; `ValueError` when a group is empty"
-    from sklearn.linear_model import LogisticRegression
-
-    if not len(matched) or not len(unmatched):
-        raise ValueError(f"calibration needs pairs of both kinds, got {len(matched)} matched and "
-                         f"{len(unmatched)} unmatched")
-    x = [[float(s)] for s in (*matched, *unmatched)]
-    y = [1] * len(matched) + [0] * len(unmatched)
-    fit = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000).fit(x, y)
-    slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
-    if slope <= 0:  # the model does not separate them: keep the order, say nothing more
-        return Calibration()
-    return Calibration(slope=slope, intercept=intercept, n=len(y))
 
 # %% ../nbs/09_integration.ipynb #034f9852
 def export_model(
@@ -133,24 +97,89 @@ class Ranked:
     title: str = ""  # job title, where one was found
 
 
+TEXTS = (".txt", ".md")
+MAX_LETTERS = 200_000  # of one document: some 30,000 words, a hundred times a usual resume
+
+
+def _checked(letters: int, kind: str, most: int) -> None:
+    "Refuse what would hold up everybody else; nothing is cut silently"
+    if letters > most:
+        raise ReadError(f"the {kind} has {letters:,} letters; the limit is {most:,}")
+
+
 def as_document(
     item: str | Path | Document,  # a text, a file, or a document
     kind: str,  # 'resume' or 'job'
-) -> Document:  # `ReadError` when there is no text in it
+    most: int = MAX_LETTERS,  # letters that it may have
+) -> Document:  # `ReadError` when there is no text in it, or too much
     "Whatever the caller has, as a `Document` of the given side"
     if isinstance(item, Document):
         if item.kind != kind:
             raise ValueError(f"document {item.id!r} is a {item.kind}, expected a {kind}")
+        _checked(sum(map(len, item.sections.values())), kind, most)
         return item
     if isinstance(item, Path):
-        return read_file(item, kind)
+        size = item.stat().st_size if item.suffix.lower() in TEXTS and item.is_file() else 0
+        if size > 4 * most:  # a letter has four bytes at most; repairing a text takes its time
+            raise ReadError(f"{item} has {size:,} bytes; the limit is {4 * most:,}")
+        return as_document(read_file(item, kind), kind, most)
     if not isinstance(item, str):
         raise TypeError(f"a {kind} must be a text, a Path or a Document, got "
                         f"{type(item).__name__}")
     if re.fullmatch(r"[^\n]{1,255}\.(?:pdf|docx|txt|md|json)", item.strip(), re.I):
         raise ValueError(f"{item!r} is the name of a file: pass Path({item!r}), strings are texts")
+    _checked(len(item), kind, most)
     id = hashlib.sha256(item.encode("utf-8", "replace")).hexdigest()[:12]
     return document_from_text(item, kind, id=id, source="text")
+
+# %% ../nbs/09_integration.ipynb #fbd43d5c
+BACKENDS = ("torch", "onnx", "onnx-int8")
+
+
+def _onnx_engine(path: str, backend: str) -> Callable[[list[Document]], np.ndarray]:
+    "The one place that knows the ONNX back end: a folder -> documents to (n, dim) vectors"
+    from resume_contrastive.onnx_export import OnnxEncoder
+
+    return OnnxEncoder(path, int8=True).encode if backend == "onnx-int8" else OnnxEncoder(
+        path).encode
+
+
+class _TorchEngine:
+    "A frozen trunk and its heads, called with documents of both sides"
+
+    def __init__(self, embedder: Any, model: Any):  # model None: the mean window vector
+        self.embedder, self.model = embedder, model
+
+    def __call__(self, documents: list[Document]) -> np.ndarray:  # (n, dim)
+        import torch
+
+        with torch.inference_mode():
+            batch = self.embedder.fields(documents)
+            self.embedder.cache.clear()  # a scorer keeps documents, not windows
+            if self.model is None:
+                return batch.mean().numpy()
+            out = None
+            for kind in ("resume", "job"):
+                rows = [i for i, d in enumerate(documents) if d.kind == kind]
+                if rows:
+                    part = self.model(batch[rows], kind)
+                    out = part.new_zeros((len(documents), part.shape[1])) if out is None else out
+                    out[rows] = part
+            return out.numpy()
+
+
+def _torch_engine(path: str, config: dict[str, Any]) -> _TorchEngine:
+    "The engine of a model folder; `ValueError` when its trunk isn't the one it was trained on"
+    from resume_contrastive.encoder import load_dual_encoder
+
+    model = load_dual_encoder(path)
+    tuned = str(Path(path) / "backbone")  # there when the trunk was trained too
+    trunk = tuned if Path(tuned).is_dir() else model.config.backbone
+    embedder = replace(model.config, backbone=trunk).embedder()
+    if embedder.backbone_hash != config["backbone_sha256"]:
+        raise ValueError(f"{path} was trained on other weights of "
+                         f"{model.config.backbone!r} than those installed.")
+    return _TorchEngine(embedder, model)
 
 # %% ../nbs/09_integration.ipynb #bff3f527
 class ContrastiveScorer:
@@ -160,16 +189,27 @@ class ContrastiveScorer:
         self,
         path: str | Path | None = None,  # model folder, or 'zero-shot'; see `default_model`
         *,
+        backend: str = "torch",  # 'torch', 'onnx' or 'onnx-int8'
         keep: int = 20_000,  # document vectors kept in memory (1 KB each)
+        batch: int = 32,  # documents of one forward pass
+        wait: float = 0.002,  # seconds that a pass waits for other requests
+        max_letters: int = MAX_LETTERS,  # of one document; a longer one is refused
     ):
         if keep < 1:
             raise ValueError(f"keep must be >= 1, got {keep}")
-        self.path, self.keep = str(path or default_model()), keep
-        self.config: dict[str, Any] = {}
+        if backend not in BACKENDS:
+            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        self.path, self.keep, self.backend = str(path or default_model()), keep, backend
+        if backend != "torch" and self.path == ZERO_SHOT:
+            raise ValueError("the zero-shot encoder has no ONNX graph: export a model, or use "
+                             "backend='torch'")
+        self.max_letters, self.config = max_letters, {}
         self.calibration = Calibration()
-        self._engine: tuple[Any, Any] | None = None
-        self._lock = threading.RLock()
+        self.version = ""  # of the loaded model: part of each vector's key
+        self._engine: Callable[[list[Document]], np.ndarray] | None = None
+        self._loading, self._lock = threading.Lock(), threading.Lock()
         self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._batcher = MicroBatcher(self._pass, most=batch, wait=wait)
 
     @property
     def loaded(self) -> bool:
@@ -178,49 +218,66 @@ class ContrastiveScorer:
 
     def load(self) -> ContrastiveScorer:
         "Load the weights now; the first score does it otherwise. `ValueError` on a bad folder"
-        with self._lock:
-            if self._engine is None:
-                self._engine = self._open()
+        if self._engine is None:
+            with self._loading:
+                if self._engine is None:
+                    self._engine = self._open()
         return self
 
-    def _open(self) -> tuple[Any, Any]:
-        from resume_contrastive.encoder import EncoderConfig, load_dual_encoder
-
+    def _open(self) -> Callable[[list[Document]], np.ndarray]:
         if self.path == ZERO_SHOT:
-            return EncoderConfig().embedder(), None
+            from resume_contrastive.encoder import EncoderConfig
+
+            embedder = EncoderConfig().embedder()
+            self.version = hash_value([ZERO_SHOT, embedder.backbone_hash])
+            return _TorchEngine(embedder, None)
         config = check_model(self.path)
-        model = load_dual_encoder(self.path)
-        tuned = str(Path(self.path) / "backbone")  # there when the trunk was trained too
-        trunk = tuned if Path(tuned).is_dir() else model.config.backbone
-        embedder = replace(model.config, backbone=trunk).embedder()
-        if embedder.backbone_hash != config["backbone_sha256"]:
-            raise ValueError(f"{self.path} was trained on other weights of "
-                             f"{model.config.backbone!r} than those installed.")
+        engine = (_torch_engine(self.path, config) if self.backend == "torch"
+                  else _onnx_engine(self.path, self.backend))
+        sums = Path(self.path) / "checksums.json"
         self.config, self.calibration = config, Calibration(**config["calibration"])
-        return embedder, model
+        self.version = hash_value([self.backend, config, read_json(sums)])
+        return engine
 
-    def _encode(self, documents: Sequence[Document]) -> np.ndarray:
-        import numpy as np
-        import torch
+# %% ../nbs/09_integration.ipynb #388e0ae7
+def _key(self: ContrastiveScorer, d: Document) -> str:
+    return hash_value([self.version, d.kind, d.title, list(d.sections.items())])
 
-        keys = [hash_value([d.kind, d.title, list(d.sections.items())]) for d in documents]
-        with self._lock:
-            embedder, model = self.load()._engine
-            new = {k: d for k, d in zip(keys, documents, strict=True) if k not in self._vectors}
-            found = {k: self._vectors[k] for k in keys if k not in new}
-            if new:
-                with torch.inference_mode():
-                    batch = embedder.fields(list(new.values()))
-                    kind = documents[0].kind
-                    out = batch.mean() if model is None else model(batch, kind)
-                embedder.cache.clear()
-                found |= dict(zip(new, out.numpy(), strict=True))
-            for k in keys:
-                self._vectors[k] = found[k]
-                self._vectors.move_to_end(k)
-            while len(self._vectors) > self.keep:
-                self._vectors.popitem(last=False)
-        return np.stack([found[k] for k in keys])
+
+def _pass(self: ContrastiveScorer, items: list[tuple[str, Document]]) -> list[np.ndarray]:
+    "One forward pass over the documents that no earlier pass has read"
+    with self._lock:
+        found = {k: self._vectors[k] for k, _ in items if k in self._vectors}
+    new = [(k, d) for k, d in items if k not in found]
+    if new:
+        found |= zip([k for k, _ in new], self._engine([d for _, d in new]), strict=True)
+    return [found[k] for k, _ in items]
+
+
+def _encode(
+    self: ContrastiveScorer,
+    documents: Sequence[Document],  # n documents of either side
+    keep: bool = True,  # False: leave no vectors behind, as for the sentences of an explanation
+) -> np.ndarray:  # (n, dim)
+    "Vectors of documents; equal ones are read once, and errors are those of one's own documents"
+    import numpy as np
+
+    self.load()
+    keys = [_key(self, d) for d in documents]
+    with self._lock:
+        found = {k: self._vectors[k] for k in keys if k in self._vectors}
+    new = {k: d for k, d in zip(keys, documents, strict=True) if k not in found}
+    found |= zip(new, self._batcher(list(new.items()), keys=list(new)), strict=True)
+    with self._lock:
+        for k in keys if keep else ():
+            self._vectors[k] = found[k]
+            self._vectors.move_to_end(k)
+        while len(self._vectors) > self.keep:
+            self._vectors.popitem(last=False)
+    return np.stack([found[k] for k in keys])
+
+
+ContrastiveScorer._pass, ContrastiveScorer._encode = _pass, _encode
 
 # %% ../nbs/09_integration.ipynb #c66b8fae
 def default_model() -> str:  # a folder, or 'zero-shot'
@@ -239,38 +296,43 @@ def _similarities(
 
     if not len(resumes) or not len(jobs):
         return np.zeros((len(resumes), len(jobs)))
-    left = self._encode(_documents(resumes, "resume"))
-    right = self._encode(_documents(jobs, "job"))
-    return (left @ right.T).astype(float)
+    left, right = _documents(self, resumes, "resume"), _documents(self, jobs, "job")
+    vectors = self._encode([*left, *right])  # both sides in one pass
+    return (vectors[:len(left)] @ vectors[len(left):].T).astype(float)
 
 
-def _documents(items: Sequence[str | Path | Document], kind: str) -> list[Document]:
+def _documents(self: ContrastiveScorer, items: Sequence[str | Path | Document],
+               kind: str) -> list[Document]:
     "Several items as documents"
     if isinstance(items, (str, Path)):
         raise TypeError(f"give a list of {kind}s; one text or file would be read letter by letter")
-    return [as_document(i, kind) for i in items]
+    return [as_document(i, kind, self.max_letters) for i in items]
 
 
 def _score_matrix(self: ContrastiveScorer, resumes, jobs) -> np.ndarray:
     "Scores of all resumes with all jobs, (n, m), 0 to 100"
-    import numpy as np
-
-    raw = self.similarities(resumes, jobs)
-    return np.vectorize(self.calibration, otypes=[float])(raw) if raw.size else raw
+    raw = self.similarities(resumes, jobs)  # first: it loads the calibration too
+    return scores_of(self.calibration, raw)
 
 
 def _score(self: ContrastiveScorer, resume, job) -> float:
     "The score of one pair, 0 to 100"
     return float(self.score_matrix([resume], [job])[0, 0])
 
+
+def _describe(self: ContrastiveScorer, score: float) -> str:
+    "What a score means, counted on validation pairs"
+    return describe(self.load().calibration, score)
+
 # %% ../nbs/09_integration.ipynb #5f8cba62
-def _ranking(documents: list[Document], scores: Sequence[float], top_k: int | None) -> list[Ranked]:
-    "Best first; equal scores in the order given"
+def _ranking(self: ContrastiveScorer, documents: list[Document], similarities: Sequence[float],
+             top_k: int | None) -> list[Ranked]:
+    "Best first by similarity, which no score rounds; equal ones in the order given"
     if top_k is not None and top_k < 0:
         raise ValueError(f"top_k must be >= 0, or None for all, got {top_k}")
-    order = sorted(range(len(documents)), key=lambda i: -scores[i])[:top_k]
-    return [Ranked(n + 1, documents[i].id, round(float(scores[i]), 2), documents[i].title)
-            for n, i in enumerate(order)]
+    order = sorted(range(len(documents)), key=lambda i: -similarities[i])[:top_k]
+    return [Ranked(n + 1, documents[i].id, round(self.calibration(float(similarities[i])), 2),
+                   documents[i].title) for n, i in enumerate(order)]
 
 
 def _rank(
@@ -280,9 +342,9 @@ def _rank(
     top_k: int | None = None,  # how many to return; None: all
 ) -> list[Ranked]:  # best first
     "Rank resumes for a job"
-    documents = _documents(resumes, "resume")
-    scores = self.score_matrix(documents, [job])
-    return _ranking(documents, scores[:, 0] if len(documents) else [], top_k)
+    documents = _documents(self, resumes, "resume")
+    raw = self.similarities(documents, [job])
+    return _ranking(self, documents, raw[:, 0] if len(documents) else [], top_k)
 
 
 def _rank_jobs(
@@ -292,34 +354,25 @@ def _rank_jobs(
     top_k: int | None = None,  # how many to return; None: all
 ) -> list[Ranked]:  # best first
     "Rank jobs for a resume"
-    documents = _documents(jobs, "job")
-    scores = self.score_matrix([resume], documents)
-    return _ranking(documents, scores[0] if len(documents) else [], top_k)
+    documents = _documents(self, jobs, "job")
+    raw = self.similarities([resume], documents)
+    return _ranking(self, documents, raw[0] if len(documents) else [], top_k)
 
 
 def _explain(
     self: ContrastiveScorer,
     resume: str | Path | Document,  # the resume
     job: str | Path | Document,  # the job
-) -> dict[str, Any]:  # score, sections (score of each alone), matched, implied and missing skills
-    "Why a pair scores as it does: each section alone, and the job's requirements one by one"
-    from resume_contrastive.requirements import coverage
+) -> dict[str, Any]:  # JSON; `explain_text` and `explain_html` of `explain` show it
+    "Why a pair scores as it does: evidence by requirement, sections, skills, what looks odd"
+    from resume_contrastive.explain import explain
 
-    r, j = as_document(resume, "resume"), as_document(job, "job")
-    names = [n for n, text in r.sections.items() if text]
-    alone = [Document(id=f"{r.id}:{n}", kind="resume", sections={n: r.sections[n]}) for n in names]
-    scores = self.score_matrix([r, *alone], [j])[:, 0]
-    found = coverage(r, j)
-    return {"resume": r.id, "job": j.id, "score": round(float(scores[0]), 2),
-            "sections": {n: round(float(s), 2) for n, s in zip(names, scores[1:], strict=True)},
-            "fit": None if math.isnan(found.fit) else found.fit,
-            "matched": sorted(found.matched), "implied": sorted(found.implied),
-            "missing": sorted(found.missing)}
+    return explain(self, resume, job)
 
 
 for _name, _function in (("similarities", _similarities), ("score_matrix", _score_matrix),
                          ("score", _score), ("rank", _rank), ("rank_jobs", _rank_jobs),
-                         ("explain", _explain)):
+                         ("explain", _explain), ("describe", _describe)):
     setattr(ContrastiveScorer, _name, _function)
 
 # %% ../nbs/09_integration.ipynb #ee6ab80d

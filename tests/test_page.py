@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from resume_contrastive.ab import comparison_page
-from resume_contrastive.reliability import calibration_table
 from resume_contrastive.comparison import Comparison, Decision, DecisionRule, pair_evidence
 from resume_contrastive.documents import Document
 from resume_contrastive.five_signals import FiveSignals
 from resume_contrastive.page import captions, headline, plot_differences, write_page
+from resume_contrastive.reliability import calibration_table
 
 CELLS = (("role pairs", "role", "resume->job", "nDCG@10"),
          ("role pairs", "role", "job->resume", "nDCG@10"),

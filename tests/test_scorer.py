@@ -4,6 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
+import types
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +31,6 @@ from resume_contrastive.scorer import (
     check_model,
     default_model,
     export_model,
-    fit_calibration,
     hybrid_similarity,
 )
 from resume_contrastive.store import hash_file, read_json, write_json
@@ -139,7 +142,7 @@ def test_text_file_and_document_give_the_same_score(scorer, tmp_path):
 
 def test_the_matrix_is_the_model_and_the_calibration_by_hand(scorer):
     raw = scorer.similarities(TEXTS, [JOB, TEXTS[0]])
-    embedder, model = scorer._engine
+    embedder, model = scorer._engine.embedder, scorer._engine.model
     with torch.inference_mode():
         left, right = (
             model(embedder.fields([as_document(t, k) for t in ts]), k).numpy()
@@ -190,8 +193,8 @@ def test_vectors_used_last_are_kept(exported):
     scorer = ContrastiveScorer(exported, keep=2)
     read = []
     scorer.load()
-    fields = scorer._engine[0].fields
-    scorer._engine[0].fields = lambda ds: read.append([d.text for d in ds]) or fields(ds)
+    fields = scorer._engine.embedder.fields
+    scorer._engine.embedder.fields = lambda ds: read.append([d.text for d in ds]) or fields(ds)
 
     def use(text):
         read.clear()
@@ -216,7 +219,7 @@ def test_empty_documents_score_without_a_nan(scorer, backbone):
     empty = Document(id="e", kind="resume")
     for s in (scorer, ContrastiveScorer("zero-shot")):
         if s.path == "zero-shot":
-            s._open = lambda: (EncoderConfig(backbone=backbone).embedder(), None)
+            s._open = lambda: module._TorchEngine(EncoderConfig(backbone=backbone).embedder(), None)
         assert np.isfinite(s.score_matrix([empty, RESUME], [JOB])).all()
         assert np.isfinite(s.score(empty, JOB))
 
@@ -316,30 +319,6 @@ def test_an_export_replaces_the_folder_as_a_whole(copy, exported):
     assert [p.name for p in copy.parent.iterdir()] == ["model"]
 
 
-# ---------------------------------------------------------------- calibration
-
-NUMBERS = st.floats(-2, 2, allow_nan=False)
-
-
-@given(NUMBERS, NUMBERS, st.floats(0, 200), st.floats(-50, 50))
-def test_calibration_keeps_order_and_range(a, b, slope, intercept):
-    c = Calibration(slope=slope, intercept=intercept)
-    low, high = sorted((a, b))
-    assert 0 <= c(low) <= c(high) <= 100
-
-
-def test_calibration_by_hand():
-    assert Calibration(slope=2, intercept=-1)(0.5) == 50
-    assert Calibration(slope=1)(np.log(3)) == pytest.approx(75)
-    assert [Calibration()(s) for s in (-0.5, 0.25, 2)] == [0, 25, 100]
-
-
-def test_calibration_weighs_both_groups_the_same():
-    few, many = [0.6, 0.7], [0.3, 0.4] * 500
-    c = fit_calibration(few, many)
-    assert c.n == 1002 and c(0.5) == pytest.approx(50, abs=3) and c.slope > 0
-
-
 # ---------------------------------------------------------------- the old call
 
 
@@ -347,7 +326,8 @@ def test_calibration_weighs_both_groups_the_same():
 def shared_zero_shot(backbone, monkeypatch):
     "The five signals read with a tiny encoder"
     zero = ContrastiveScorer("zero-shot")
-    zero._open = lambda: (EncoderConfig(backbone=backbone, window=32).embedder(), None)
+    embedder = EncoderConfig(backbone=backbone, window=32).embedder()
+    zero._open = lambda: module._TorchEngine(embedder, None)
     monkeypatch.setattr(module, "_SHARED", {"zero-shot": zero})
 
 
@@ -378,11 +358,17 @@ def test_an_explanation_is_json_and_adds_up(scorer, shared_zero_shot):
         "resume",
         "job",
         "score",
+        "meaning",
         "sections",
+        "without",
         "fit",
         "matched",
         "implied",
         "missing",
+        "missing_required",
+        "requirements",
+        "sentences",
+        "suspicions",
         "signals",
         "five_signals",
     }
@@ -394,3 +380,174 @@ def test_an_explanation_is_json_and_adds_up(scorer, shared_zero_shot):
 
 def test_an_explanation_without_requirements_is_json_too(scorer):
     json.dumps(scorer.explain(RESUME, "We are nice\nand we like people"), allow_nan=False)
+
+
+# ---------------------------------------------------------------- many requests, other back ends
+
+
+class Stub:
+    "An engine that hashes words, counts its passes, and fails where it is told to"
+
+    def __init__(self, *, seconds=0.01):
+        self.passes, self.seen, self.seconds = [], [], seconds
+
+    def __call__(self, documents):
+        self.passes.append(len(documents))
+        self.seen += [d.text for d in documents]
+        time.sleep(self.seconds)
+        if any("poison" in d.text for d in documents):
+            raise RuntimeError("poison is not encoded")
+        out = np.zeros((len(documents), 16), np.float32)
+        for i, d in enumerate(documents):
+            for word in d.text.lower().split():
+                out[i, zlib.crc32(word.encode()) % 16] += 1
+        return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+
+
+@pytest.fixture
+def stubbed():
+    scorer, stub = ContrastiveScorer("zero-shot"), Stub()
+    opened = []
+    scorer._open = lambda: (time.sleep(0.05), opened.append(1), stub)[2]
+    return scorer, stub, opened
+
+
+def test_thirty_two_threads_load_once(stubbed):
+    scorer, _, opened = stubbed
+    start = threading.Barrier(32)
+
+    def ask(n):
+        start.wait()
+        return scorer.score(f"Cook {n} rice", JOB)
+
+    with ThreadPoolExecutor(32) as pool:
+        scores = list(pool.map(ask, range(32)))
+    assert opened == [1] and len(scores) == 32
+
+
+def test_a_failed_load_is_tried_again_and_holds_nobody_up(stubbed):
+    scorer, _, _ = stubbed
+    good, tries = scorer._open, []
+
+    def bad():
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("There is no model in here")
+        return good()
+
+    scorer._open = bad
+
+    def ask(n):
+        try:
+            return scorer.score(f"Cook {n}", JOB)
+        except ValueError as e:
+            return str(e)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    assert found.count("There is no model in here") == 1 and len(tries) == 2
+
+
+def test_sixty_four_requests_share_passes_with_the_scores_of_one(stubbed):
+    scorer, stub, _ = stubbed
+    scorer.load()
+    start = threading.Barrier(64)
+
+    def ask(n):
+        start.wait()
+        return scorer.score(f"Cook {n} rice and sauce {'python ' * (n % 7)}", JOB)
+
+    with ThreadPoolExecutor(64) as pool:
+        shared = list(pool.map(ask, range(64)))
+    assert len(stub.passes) <= 16 and sum(stub.passes) == 65  # the job is read once
+    alone = ContrastiveScorer("zero-shot")
+    alone._open = lambda: Stub(seconds=0)
+    for n in range(0, 64, 7):
+        want = alone.score(f"Cook {n} rice and sauce {'python ' * (n % 7)}", JOB)
+        assert shared[n] == pytest.approx(want, abs=1e-5)
+
+
+def test_one_poisoned_request_fails_alone(stubbed):
+    scorer, _, _ = stubbed
+    scorer.load()
+    start = threading.Barrier(24)
+
+    def ask(n):
+        start.wait()
+        try:
+            return scorer.score(f"Cook {n} {'poison' if n == 7 else 'rice'}", JOB)
+        except RuntimeError as e:
+            return str(e)
+
+    with ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(ask, range(24)))
+    assert [n for n, x in enumerate(found) if isinstance(x, str)] == [7]
+    assert found[7] == "poison is not encoded" and scorer.score("Cook rice", JOB) >= 0
+
+
+def test_concurrent_requests_get_the_real_encoders_sequential_scores(exported):
+    pairs = [(r, j) for r in TEXTS for j in (JOB, TEXTS[0])]
+    one, shared = ContrastiveScorer(exported, batch=1), ContrastiveScorer(exported)
+    want = [one.similarities([r], [j])[0, 0] for r, j in pairs]
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda p: shared.similarities([p[0]], [p[1]])[0, 0], pairs))
+    assert np.allclose(found, want, atol=1e-5)
+
+
+def test_vectors_of_another_model_version_are_not_taken(exported, copy):
+    a, b = ContrastiveScorer(exported), ContrastiveScorer(resealed(copy, about={"seed": 4}))
+    a.load(), b.load()
+    assert a.version != b.version and a._vectors is not b._vectors
+    document = as_document(RESUME, "resume")
+    assert module._key(a, document) != module._key(b, document)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
+def test_another_back_end_is_one_import_away(backend, copy, monkeypatch):
+    opened = []
+
+    class OnnxEncoder:
+        def __init__(self, folder, **kwargs):
+            opened.append((str(folder), kwargs))
+
+        encode = Stub(seconds=0).__call__
+
+    stub = types.ModuleType("resume_contrastive.onnx_export")
+    stub.OnnxEncoder = OnnxEncoder
+    monkeypatch.setitem(sys.modules, "resume_contrastive.onnx_export", stub)
+    scorer = ContrastiveScorer(copy, backend=backend)
+    assert not opened and 0 <= scorer.score(RESUME, JOB) <= 100
+    assert opened == [(str(copy), {"int8": True} if backend == "onnx-int8" else {})]
+    assert scorer.calibration.n == 9 and scorer.version != ContrastiveScorer(copy).load().version
+
+
+def test_bad_back_ends_are_sentences():
+    with pytest.raises(ValueError, match="backend must be one of torch, onnx, onnx-int8, got 'tf'"):
+        ContrastiveScorer("x", backend="tf")
+    with pytest.raises(ValueError, match="the zero-shot encoder has no ONNX graph"):
+        ContrastiveScorer("zero-shot", backend="onnx")
+
+
+def test_a_text_that_is_too_long_is_refused_before_it_is_read(stubbed):
+    scorer, stub, _ = stubbed
+    start = time.perf_counter()
+    for item in ("rice " * 1_000_000, Document(id="l", kind="resume",
+                                               sections={"skills": "rice " * 1_000_000})):
+        with pytest.raises(ReadError, match="the resume has 5,000,000 letters; the limit is 200,0"):
+            scorer.score(item, JOB)
+    assert time.perf_counter() - start < 5 and not stub.seen
+
+
+def test_ranks_follow_similarities_that_a_score_can_not_tell_apart(stubbed):
+    scorer, _, _ = stubbed
+    scorer.load()
+    scorer.calibration = Calibration(slope=5000, intercept=-1)  # every score is 100 or 0
+    found = scorer.rank("Cook\nrice sauce team", ["a b c d", "sauce b c d", "rice sauce team x"])
+    raw = scorer.similarities(["a b c d", "sauce b c d", "rice sauce team x"],
+                              ["Cook\nrice sauce team"])[:, 0]
+    ids = [as_document(t, "resume").id for t in ("a b c d", "sauce b c d", "rice sauce team x")]
+    assert [r.id for r in found] == [ids[i] for i in np.argsort(-raw, kind="stable")]
+
+
+def test_a_score_has_words(scorer):
+    assert "no calibration was fitted" in scorer.describe(50)
