@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cli_index import index_app
 from .cli_rank import register
 from .terminal import Json, Model, Strict, console, one_sentence, progress_bars
 
@@ -230,6 +231,7 @@ def score(resume: Annotated[Path, typer.Argument(help="PDF, DOCX or text file.")
 
 # %% ../nbs/09b_cli.ipynb #ff6b765f
 register(app)  # rank and rank-jobs
+app.add_typer(index_app, name="index")
 
 # %% ../nbs/09b_cli.ipynb #4df10734
 def _read_set(where: str, kind: str) -> list:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
+from .calibration import Calibration
 from resume_contrastive.store import (
     atomic_path,
     hash_file,
@@ -30,7 +31,7 @@ __all__ = ['FORMAT', 'READABLE', 'EVEN_BLEND', 'NO_CALIBRATION', 'MOST_CONFIG_BY
 FORMAT = 2
 READABLE = (1, 2)
 EVEN_BLEND = {"weight": 0.5, "learned_scale": [50.0, 25.0], "old_scale": [50.0, 25.0]}
-NO_CALIBRATION = {"slope": 0.0, "intercept": 0.0, "n": 0}
+NO_CALIBRATION = asdict(Calibration())
 MOST_CONFIG_BYTES = 1_000_000
 
 
@@ -198,15 +199,15 @@ def check_model(
     config = _read_config(folder)
     _check_sums(folder, config["format"])
     try:
-        kinds = {k: type(config["calibration"][k]) for k in NO_CALIBRATION}
-        if set(config["calibration"]) != set(kinds) or not set(kinds.values()) <= {int, float}:
+        made = Calibration(**config["calibration"])
+        if not {type(made.slope), type(made.intercept), type(made.n)} <= {int, float}:
             raise TypeError("calibration")
         str(config["backbone_sha256"])
         for key in ("dim", "sides", "merge", "window", "layout"):
             config["encoder"][key]
         if type(config["d"]) is not int or config["d"] < 1:
             raise TypeError("d")
-    except (KeyError, TypeError) as e:
+    except (KeyError, TypeError, ValueError) as e:
         raise ValueError(f"{folder}/config.json is not whole ({e}). {AGAIN}") from e
     _check_weights(folder, config)
     if config["format"] >= 2:

@@ -12,6 +12,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .ab import compare_run
 from .augmentation import read_profiles
 from resume_contrastive.benchmarks import (
@@ -23,6 +25,7 @@ from resume_contrastive.benchmarks import (
     read_labels,
     tfidf_scorer,
 )
+from .calibration import Calibration, choose_calibration
 from .comparison import DecisionRule
 from resume_contrastive.dataset import (
     TRAINED_KINDS,
@@ -38,6 +41,7 @@ from resume_contrastive.dataset import (
 from .documents import Document, ReadError
 from .encoder import EncoderConfig, encoder_score
 from .evaluation import evaluate
+from .export import export_model, write_card
 from .extractors import Taggers
 from .five_signals import FiveSignals
 from .generation import DryRun, client_for
@@ -45,9 +49,8 @@ from .mining import MiningConfig
 from .occupations import read_occupations
 from .page import write_page
 from .pairs import Cosines
-from .report import headline_markdown, model_card, plot_results
+from .report import headline_markdown, plot_results
 from .rounds import mine_stage, read_trained, train_stage
-from .scorer import Calibration, export_model, fit_calibration
 from resume_contrastive.store import (
     Run, atomic_path, code_hash, config_from, finished, hash_file, hash_value, machine,
     read_json, versions, write_json, write_text,
@@ -302,7 +305,9 @@ def _calibrated(self: Pipeline) -> Calibration:
     role, _ = split_benchmarks(self.data, "validation")
     best = self.trained("best")
     scores = encoder_score(best, best.model)(list(role.resumes), list(role.jobs))
-    return fit_calibration(scores[role.gains > 0], scores[role.gains == 0])
+    judged = np.isfinite(role.gains)
+    groups = np.broadcast_to(np.asarray(role.job_clusters)[None], scores.shape)
+    return choose_calibration(scores[judged], role.gains[judged] > 0, groups[judged])
 
 
 def _compare(self: Pipeline) -> dict[str, Any]:
@@ -331,7 +336,7 @@ def _export(
         compared = read_json(self.folder / "stages" / "compare.json")
         results = self.results()
         write_json(self.run / "results.json", results)
-        card = model_card(results)
+        card = write_card(results)
         write_text(self.run / "card.md", card)
         about = {k: results[k] for k in ("data_hash", "seed", "versions")}
         best = self.trained("best")

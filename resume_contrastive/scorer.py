@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,71 +20,21 @@ from .batching import MicroBatcher
 from .calibration import Calibration, describe, scores_of
 from .calibration import fit_calibration  # noqa: F401  for those who look here
 from .documents import Document, ReadError, document_from_text, read_file
-from .store import atomic_path, hash_file, hash_value, read_json, write_json
+from .export import EVEN_BLEND as EVEN_BLEND
+from .export import check_model
+from .export import export_model as export_model
+from .store import hash_value, read_json
 
 if TYPE_CHECKING:
     import numpy as np
 
 # %% auto #0
-__all__ = ['FORMAT', 'DEFAULT_MODEL', 'ZERO_SHOT', 'EVEN_BLEND', 'TEXTS', 'MAX_LETTERS', 'BACKENDS', 'MODES', 'export_model',
-           'check_model', 'Ranked', 'as_document', 'ContrastiveScorer', 'default_model', 'blended', 'hybrid_similarity']
+__all__ = ['DEFAULT_MODEL', 'ZERO_SHOT', 'TEXTS', 'MAX_LETTERS', 'BACKENDS', 'MODES', 'Ranked', 'as_document',
+           'ContrastiveScorer', 'default_model', 'blended', 'hybrid_similarity']
 
 # %% ../nbs/09_integration.ipynb #ef5707eb
-FORMAT = 1
 DEFAULT_MODEL = "models/contrastive"
 ZERO_SHOT = "zero-shot"
-EVEN_BLEND = {"weight": 0.5, "learned_scale": [50.0, 25.0], "old_scale": [50.0, 25.0]}
-
-# %% ../nbs/09_integration.ipynb #034f9852
-def export_model(
-    model: Any,  # a `DualEncoder`
-    embedder: Any,  # the `Embedder` it was trained with
-    folder: str | Path,  # made, or replaced as a whole
-    *,
-    calibration: Calibration | None = None,  # none: the score is 100 times the similarity
-    blend: dict[str, Any] | None = None,  # weight and scales learned on validation; see `Blend`
-    card: str = "",  # text of card.md
-    backbone: str | Path | None = None,  # folder of a trunk that was trained: it goes along
-    **about: Any,  # more facts for config.json: data hash, seed, results
-) -> Path:  # the folder
-    "Write a model folder that `ContrastiveScorer` opens"
-    with atomic_path(folder) as tmp:
-        model.save(tmp, format=FORMAT, backbone_sha256=embedder.backbone_hash,
-                   calibration=asdict(calibration or Calibration()), blend=blend or EVEN_BLEND,
-                   about=about)
-        (tmp / "card.md").write_text(card or "# Model\n", encoding="utf-8")
-        if backbone:
-            shutil.copytree(backbone, tmp / "backbone")
-        names = sorted(p.name for p in tmp.iterdir())
-        write_json(tmp / "checksums.json", {n: hash_file(tmp / n) for n in names})
-    return Path(folder)
-
-
-def check_model(
-    folder: str | Path,  # a folder that `export_model` wrote
-) -> dict[str, Any]:  # its config
-    "Read a model folder's config; `ValueError` says in one sentence what is wrong with it"
-    folder = Path(folder)
-    if not (folder / "config.json").exists():
-        raise ValueError(f"There is no model in {folder}. Export one there "
-                         "(resume-contrastive export RUN --to FOLDER), or use 'zero-shot'.")
-    config = read_json(folder / "config.json")
-    found = config.get("format") if isinstance(config, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{folder} has format {found!r}; this version reads format {FORMAT}. "
-                         "Export the model again.")
-    sums = read_json(folder / "checksums.json") if (folder / "checksums.json").exists() else {}
-    sums = sums if isinstance(sums, dict) else {}
-    for name in ("config.json", "model.safetensors"):
-        if not (folder / name).exists() or sums.get(name) != hash_file(folder / name):
-            raise ValueError(f"{folder}/{name} is missing or damaged: its checksum differs. "
-                             "Export the model again.")
-    try:
-        Calibration(**config["calibration"])
-        str(config["backbone_sha256"])
-    except (KeyError, TypeError) as e:
-        raise ValueError(f"{folder}/config.json is not whole ({e}). Export the model again.") from e
-    return config
 
 # %% ../nbs/09_integration.ipynb #3c8694c2
 @dataclass(frozen=True)
@@ -140,8 +90,7 @@ def _onnx_engine(path: str, backend: str) -> Callable[[list[Document]], np.ndarr
     "The one place that knows the ONNX back end: a folder -> documents to (n, dim) vectors"
     from resume_contrastive.onnx_export import OnnxEncoder
 
-    return OnnxEncoder(path, int8=True).encode if backend == "onnx-int8" else OnnxEncoder(
-        path).encode
+    return OnnxEncoder(path, precision="int8" if backend == "onnx-int8" else "fp32").encode
 
 
 class _TorchEngine:
@@ -281,9 +230,12 @@ ContrastiveScorer._pass, ContrastiveScorer._encode = _pass, _encode
 
 # %% ../nbs/09_integration.ipynb #c66b8fae
 def default_model() -> str:  # a folder, or 'zero-shot'
-    "RESUME_CONTRASTIVE_MODEL, else models/contrastive where that exists, else 'zero-shot'"
-    named = os.environ.get("RESUME_CONTRASTIVE_MODEL")
-    return named or (DEFAULT_MODEL if Path(DEFAULT_MODEL, "config.json").exists() else ZERO_SHOT)
+    "RESUME_CONTRASTIVE_MODEL, else models/contrastive, else the small model of the package"
+    if named := os.environ.get("RESUME_CONTRASTIVE_MODEL"):
+        return named
+    small = Path(str(files("resume_contrastive") / "assets" / "small"))
+    found = [p for p in (Path(DEFAULT_MODEL), small) if (p / "config.json").exists()]
+    return str(found[0]) if found else ZERO_SHOT
 
 
 def _similarities(

@@ -30,99 +30,14 @@ from resume_contrastive.backbones import (
     read_prompts,
     route_of,
 )
+from .cutting import FIELDS, TAXA, Window, cut_windows, token_batches
 from .documents import SECTIONS, Document
 from .store import atomic_path, hash_file
 
 log = logging.getLogger(__name__)
 
 # %% auto #0
-__all__ = ['log', 'FIELDS', 'TAXA', 'Window', 'cut_windows', 'token_batches', 'VectorCache', 'FieldBatch', 'pool_fields',
-           'Embedder', 'reading_report']
-
-# %% ../nbs/03a_windows.ipynb #5274c9af
-FIELDS = ("title", *dict.fromkeys(s for names in SECTIONS.values() for s in names), "all")
-TAXA = {"resume": "Resume Content", "job": "Job Information"}  # ConFit v1's names of the sides
-
-
-@dataclass(frozen=True)
-class Window:
-    "A stretch of one field that the trunk reads at once"
-
-    text: str  # what is read
-    field: str  # section name, 'title', or 'all' in the flat layout
-    tokens: int  # its length in tokens, without the special ones
-    route: str = ""  # which of the trunk's own heads reads it; '' without such heads
-
-# %% ../nbs/03a_windows.ipynb #5274c9b0
-def cut_windows(
-    text: str,  # text of one field
-    tokenizer: Any,  # a fast tokenizer (it must report offsets)
-    size: int,  # most tokens of a window, without the special ones
-) -> list[tuple[str, int]]:  # (text, tokens) of each window, in order; all words are in one of them
-    "Cut a text into windows at line ends, sentence ends or between words"
-    def read(part: str, **kwargs: Any) -> Any:
-        return tokenizer(part, add_special_tokens=False, truncation=False, verbose=False, **kwargs)
-
-    text = text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate can't be read
-    offsets = read(text, return_offsets_mapping=True)["offset_mapping"]
-    out, start = [], 0
-    while start < len(offsets):
-        end = min(start + size, len(offsets))
-        if end < len(offsets):
-            end = _whole(offsets, start, _good_end(text, offsets, start, end))
-        piece, tokens = text[offsets[start][0]:offsets[end - 1][1]], end - start
-        inside = any(0 < i < len(offsets) and offsets[i - 1][1] == offsets[i][0]
-                     for i in (start, end))
-        while (inside and (tokens := len(read(piece)["input_ids"])) > size
-               and _whole(offsets, start, end - 1) < end):
-            # part of a word can take more tokens than it took inside the word
-            end = _whole(offsets, start, end - 1)
-            piece = text[offsets[start][0]:offsets[end - 1][1]]
-        out.append((piece, tokens))
-        start = end
-    return out
-
-
-def _whole(offsets: list, start: int, end: int) -> int:
-    "Move a cut out of a character that is several tokens (bytes): back, else forward"
-    while start < end < len(offsets) and offsets[end][0] < offsets[end - 1][1]:
-        end -= 1
-    if end > start:
-        return end
-    end = start + 1
-    while end < len(offsets) and offsets[end][0] < offsets[end - 1][1]:
-        end += 1
-    return end
-
-
-def _good_end(text: str, offsets: list, start: int, end: int) -> int:
-    "Move a cut back to a line end or sentence end in the last quarter, else to a word's end"
-    word_end = 0
-    for i in range(end, start, -1):
-        gap = text[offsets[i - 1][1]:offsets[i][0]]
-        if not gap:
-            continue
-        word_end = word_end or i
-        if i < start + 3 * (end - start) // 4:
-            break
-        if "\n" in gap or text[offsets[i - 1][1] - 1] in ".!?;":
-            return i
-    return word_end or end
-
-# %% ../nbs/03a_windows.ipynb #34ba56d6
-def token_batches(
-    lengths: Sequence[int],  # tokens of each text
-    budget: int,  # most tokens of a batch, padding included
-) -> list[list[int]]:  # indices of each batch, shortest texts first
-    "Batches of texts of like length, of about equal cost"
-    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
-    batches: list[list[int]] = []
-    for i in order:
-        if batches and (len(batches[-1]) + 1) * lengths[i] <= budget:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
+__all__ = ['log', 'VectorCache', 'FieldBatch', 'pool_fields', 'Embedder', 'reading_report']
 
 # %% ../nbs/03a_windows.ipynb #d759c61a
 class VectorCache:
