@@ -29,7 +29,7 @@ setup(
     keywords=field["keywords"].split(),
     classifiers=lines("classifiers"),
     packages=find_packages(include=[package, f"{package}.*"]),
-    package_data={package: ["assets/*", "py.typed"]},
+    package_data={package: ["assets/*", "assets/small/*", "assets/small/tokenizer/*", "py.typed"]},
     install_requires=lines("requirements"),
     extras_require={k.removesuffix(suffix): lines(k) for k in field if k.endswith(suffix)},
     entry_points={

@@ -41,7 +41,8 @@ def script(name: str, *args: str) -> tuple[str, ...]:
 
 def record(name: str, what: str, minutes: int, *args: str) -> Stage:
     """A stage that is `scripts/record_NAME.py`."""
-    return Stage(name=name, what=what, minutes=minutes, records=(f"{name}.json",),
+    written = {"reading": "sections"}.get(name, name)
+    return Stage(name=name, what=what, minutes=minutes, records=(f"{written}.json",),
                  command=script(f"scripts/record_{name}.py", *args))
 
 
@@ -55,6 +56,7 @@ STAGES = (
     Stage(name="runs", what="the records of both runs", minutes=1, records=("demo.json",
                                                                             "real.json"),
           command=("make", "record")),
+    record("corpus", "what the two files hold", 2),
     record("reading", "sections and what was read", 4),
     record("scrubber", "contact details found", 2),
     record("pairs", "pairs by category, and their precision", 4),
@@ -65,6 +67,12 @@ STAGES = (
     record("validation", "the learned model beside the controls", 2, RUN),
     record("space", "the space before and after training", 1, RUN),
     record("finetuning", "the whole trunk on triples, three folds", 45),
+    record("skillspan", "precision and recall of the skill extractor", 3),
+    record("benchmarks", "every benchmark with its controls", 8, RUN),
+    record("comparison", "the A/B and its decision", 4, RUN),
+    record("calibration", "what a score means", 3, RUN),
+    record("suspicions", "false alarms of the checks for stuffed text", 8),
+    record("small", "the model that comes with the package", 10, RUN),
 )
 
 

@@ -11,6 +11,9 @@ A marked place is a pair of comments in a markdown cell, `<!-- begin: NAME -->` 
     `table`:   a list of rows, each an object from column name to text or number, in order, or
                a markdown table as the run folder's `evaluation.md` holds it,
     `note`:    one sentence about the run: the data, its size, the machine, the time (optional).
+- `small-table`: the model that comes with the package beside the untrained encoder, from
+  `data/results/small.json`; `five-cuts`: the default beside the controls over five cuts of the
+  documents that are not test data, from `data/results/crossvalidation.json`.
 
 The README holds the notebook's prose, its visible code and its stored text outputs. Links to a
 notebook become links into `nbs/`. The same notebook gives the same README, byte for byte.
@@ -80,6 +83,11 @@ def chapters(root: Path) -> str:
 def filled(root: Path) -> dict[str, str]:
     """What stands in each marked place."""
     places = {"chapters": chapters(root)}
+    for name, make, file in (("small-table", small_table, "small"),
+                             ("five-cuts", five_cuts, "crossvalidation")):
+        path = root / "data" / "results" / f"{file}.json"
+        places[name] = make(json.loads(path.read_text(encoding="utf-8"))
+                            if path.exists() else {})
     for name in ("demo", "real"):
         path = root / "data" / "results" / f"{name}.json"
         record = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -92,6 +100,39 @@ def filled(root: Path) -> dict[str, str]:
             f"{name}-decision": f"**{decision['option']}**\n{reasons}" if decision else NOT_YET,
         }
     return places
+
+
+def signed(d: dict) -> str:
+    """A paired difference with its interval; bold where the interval leaves 0 out."""
+    text = f"{d['difference']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})"
+    return f"**{text}**" if d["low"] > 0 or d["high"] < 0 else text
+
+
+def small_table(record: dict) -> str:
+    """The package's own model against zero-shot, one row for each headline figure."""
+    shown = [r for r in record.get("rows", ()) if r["metric"] in ("nDCG@10", "pairwise accuracy")]
+    plain = {(r["benchmark"], r["direction"]): r for r in shown if r["system"] == "zero-shot"}
+    rows = [{"benchmark": f"{r['aspect']}: {r['benchmark']}, {r['direction']}",
+             "metric": r["metric"], "n": r["n"],
+             "zero-shot": f"{plain[r['benchmark'], r['direction']]['value']:.3f}",
+             "small model": f"{r['value']:.3f}", "difference": signed(r["minus_zero_shot"])}
+            for r in shown if r["system"] == "small"]
+    return table(rows)
+
+
+def five_cuts(record: dict) -> str:
+    """The default minus each control, one row for each figure."""
+    by_figure: dict[str, dict[str, dict]] = {}
+    for r in record.get("rows", ()):
+        if "shown" not in r["figure"]:
+            by_figure.setdefault(r["figure"], {})[r["system"]] = r
+    order = sorted(by_figure, key=lambda f: (not f.startswith("role"), f))
+    controls = ("zero-shot", "TF-IDF", "BM25")
+    return table([{
+        "figure": f.replace(", titles hidden", ""), "queries": by_figure[f]["default"]["n"],
+        "learned": f"{by_figure[f]['default']['mean']:.3f}",
+        **{f"minus {c}": signed(by_figure[f][c]["default_minus_it"]) for c in controls}}
+        for f in order])
 
 
 def fill(text: str, places: dict[str, str]) -> str:
