@@ -91,12 +91,13 @@ def isotonic_knots(
     kept = total > 0
     x, share, total = sums[kept] / total[kept], hits[kept] / total[kept], total[kept]
     edge = 0.5 / (1 + min(np.sum(matched), np.sum(~np.asarray(matched, dtype=bool))))
-    curve = IsotonicRegression(y_min=edge, y_max=1 - edge).fit(x, share, sample_weight=total)
-    fitted = curve.predict(x)
+    curve = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip")
+    fitted = curve.fit(x, share, sample_weight=total).predict(x)  # x's ends may round outside
     knots: list[tuple[float, float]] = []
-    for value in np.unique(fitted.round(9)):
-        step = np.isclose(fitted, value, atol=1e-8)
-        knots.append((float(np.average(x[step], weights=total[step])), float(value)))
+    values, step = np.unique(fitted.round(9), return_inverse=True)
+    for n, value in enumerate(values.tolist()):
+        here = step == n
+        knots.append((float(np.average(x[here], weights=total[here])), value))
     return [k for n, k in enumerate(knots) if not n or k[0] > knots[n - 1][0]]
 
 

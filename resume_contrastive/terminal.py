@@ -52,10 +52,16 @@ def progress_bars():
     columns = (TextColumn("{task.description:<22}"), BarColumn(),
                TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TimeRemainingColumn())
     tasks: dict[str, Any] = {}
-    with Progress(*columns, console=console, transient=True) as bars:
-        def move(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total, visible=done < total)
+    bars = Progress(*columns, console=console, transient=True)
 
+    def move(what: str, done: int, total: int) -> None:
+        bars.start()  # not before there is something to show: an error stays one line
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total, visible=done < total)
+
+    try:
         yield move
+    finally:
+        if tasks:
+            bars.stop()

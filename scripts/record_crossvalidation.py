@@ -24,6 +24,8 @@ from record_validation import of_triples, triples_as_benchmark
 from resume_contrastive.benchmarks import bm25_scorer, tfidf_scorer
 from resume_contrastive.composer import read_profiles
 from resume_contrastive.dataset import build_dataset, write_dataset
+from resume_contrastive.extractors import Taggers
+from resume_contrastive.five_signals import FiveSignals
 from resume_contrastive.metrics import (
     auc,
     average_precision,
@@ -58,6 +60,7 @@ ROWS = {  # as changes of the ablation's start: a head for each side, no triples
     f"{SEPARATE}, own-skills pairs only": dict(role=0.0),
 }
 CONTROLS = ("TF-IDF", "BM25", "zero-shot")
+OLD, BLEND, WEIGHT = "five signals", "blend", 0.8  # of the learned score, as validation chose it
 
 
 def make_cut(run: Pipeline, folder: Path, seed: int, profiles: Path) -> None:
@@ -85,11 +88,11 @@ def make_cut(run: Pipeline, folder: Path, seed: int, profiles: Path) -> None:
     write_text(folder / "config.json", (run.folder / "config.json").read_text(encoding="utf-8"))
 
 
-def figures_of(score, study: Study) -> dict[str, dict[str, float]]:
-    """Figure -> document -> value of its query; documents are what is resampled."""
+def figures_of(score, study: Study, views: int = 2) -> dict[str, list]:
+    """Figure -> (document, value) of each query; documents are what is resampled."""
     role, own = study.benchmarks
     out = {}
-    for name, view in (("titles hidden", untitled), ("titles shown", list)):
+    for name, view in (("titles hidden", untitled), ("titles shown", list))[:views]:
         s = score(view(role.resumes), view(role.jobs))
         for way, x, gains, docs in (("resume to job", s, role.gains, role.resumes),
                                     ("job to resume", s.T, role.gains.T, role.jobs)):
@@ -132,6 +135,38 @@ def of_model(model, fields):
     return score
 
 
+def with_old_score(study: Study, seed: int) -> dict[str, dict[str, list]]:
+    """Figures of the five signals and of the blend; titles stay hidden: the signals are slow."""
+    background = [d for kind in ("resume", "job") for d in study.data.side(kind, "train")]
+    old = FiveSignals(control("zero-shot", study), background=background, taggers=Taggers())
+    model, _, _, fields = study.trained(ROWS["default"], seed)
+    new, known = of_model(model, fields), {}
+
+    def five(resumes, jobs):
+        key = hash_value([[(d.id, d.title) for d in side] for side in (resumes, jobs)])
+        if key not in known:
+            known[key] = np.asarray(old(list(resumes), list(jobs)), float)
+        return known[key]
+
+    def blend(resumes, jobs):
+        parts = (x for x in (new(resumes, jobs), five(resumes, jobs)))
+        z = [(x - x.mean()) / x.std() for x in parts]
+        return WEIGHT * z[0] + (1 - WEIGHT) * z[1]
+
+    return {OLD: figures_of(five, study, 1), BLEND: figures_of(blend, study, 1)}
+
+
+def kept_figures(path: Path, key: str, seed: int, system: str, found: dict) -> dict:
+    """Write what a system answered in a cut, under hashes of the documents' ids."""
+    found = {f: [(str(hash_value(i)), None if np.isnan(v) else round(float(v), 5))
+                 for i, v in values] for f, values in found.items()}
+    write_json(path, {"key": key, "cut": seed, "system": system, "figures": found,
+                      "code": code_hash()})
+    means = {f: np.mean([v for _, v in x if v is not None]) for f, x in found.items()}
+    print(f"cut {seed} {system:44}", *(f"{v:.3f}" for v in means.values()), flush=True)
+    return json.loads(path.read_text())
+
+
 def measure(work: Path, cuts: int, run: Pipeline, profiles: Path, rjdb, only: str) -> list[dict]:
     """What each system answers in each cut."""
     results = []
@@ -156,13 +191,16 @@ def measure(work: Path, cuts: int, run: Pipeline, profiles: Path, rjdb, only: st
                     model, _, _, fields = study.trained(ROWS[name], seed)
                     found = figures_of(of_model(model, fields), study)
                     study.known = {k: v for k, v in study.known.items() if k[0] != "matches"}
-                found = {f: [(str(hash_value(i)), None if np.isnan(v) else round(float(v), 5))
-                             for i, v in values] for f, values in found.items()}
-                write_json(kept, {"key": asked, "cut": seed, "system": name, "figures": found,
-                                  "code": code_hash()})
-                means = {f: np.mean([v for _, v in x if v is not None]) for f, x in found.items()}
-                print(f"cut {seed} {name:44}", *(f"{v:.3f}" for v in means.values()), flush=True)
+                kept_figures(kept, asked, seed, name, found)
             results.append(json.loads(kept.read_text()))
+        asked = hash_value([key, OLD, BLEND, WEIGHT, ROWS["default"], asdict(run.config.train)])
+        paths = {name: folder / f"{name.replace(' ', '-')}.json" for name in (OLD, BLEND)}
+        if any(not p.exists() or json.loads(p.read_text())["key"] != asked
+               for p in paths.values()):
+            study = study or Study(folder, rjdb)
+            for name, found in with_old_score(study, seed).items():
+                kept_figures(paths[name], asked, seed, name, found)
+        results += [json.loads(p.read_text()) for p in paths.values()]
     return results
 
 
@@ -181,7 +219,7 @@ def main() -> None:
     found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for system in dict.fromkeys(r["system"] for r in results):
         mine = [r["figures"] for r in results if r["system"] == system]
-        for figure in mine[0]:
+        for figure in mine[0]:  # a system that was asked less has no row there
             pairs = [p for x in mine for p in x.get(figure, ())]
             found.setdefault(figure, {})[system] = (
                 np.array([p[0] for p in pairs]),
@@ -195,6 +233,9 @@ def main() -> None:
             if system != "default":
                 row["default_minus_it"] = paired_difference(
                     systems["default"][1], values, clusters)._asdict()
+            if system == BLEND:
+                row["blend_minus_old"] = paired_difference(
+                    values, systems[OLD][1], clusters)._asdict()
             rows.append(row)
     write_json(args.out, {
         "rows": rows, "cuts": args.cuts, "config": asdict(run.config),
