@@ -231,7 +231,7 @@ def test_shared_sides_are_one_module_and_separate_ones_drift_apart():
     shared = DualEncoder(16, EncoderConfig(sides="shared", dim=8))
     assert shared.resume_head is shared.job_head
     assert len(list(shared.parameters())) == 1
-    apart = DualEncoder(16, EncoderConfig(dim=8))
+    apart = DualEncoder(16, EncoderConfig(sides="separate", dim=8))
     assert torch.equal(apart(batch(), "resume"), apart(batch(), "job"))  # they start alike
     apart(batch(), "resume").sum().backward()
     assert apart.resume_head.project.weight.grad.abs().sum() > 0

@@ -85,7 +85,7 @@ def test_any_documents_have_the_vectors_of_torch(built, documents, budget):
 
 
 @pytest.mark.parametrize("changes", [
-    {"sides": "shared", "layout": "flat", "similarity": "dot"},
+    {"sides": "separate", "layout": "flat", "similarity": "dot"},
     {"merge": "attention", "missing": "unknown", "dim": 0, "window": 200, "field_prefix": True}],
     ids=str)
 def test_other_configurations_have_the_vectors_of_torch(tmp_path, changes, resumes, jobs):
