@@ -22,7 +22,7 @@ console = Console(stderr=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Model = Annotated[str, typer.Option(
     "--model", "-m", help="Model folder, or 'zero-shot'. Default: $RESUME_CONTRASTIVE_MODEL, else "
-                          "models/contrastive, else zero-shot.")]
+                          "models/contrastive, else the package's own.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file or row that can't "
                                                        "be read.")]
 
