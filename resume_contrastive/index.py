@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from glob import escape
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,12 +66,33 @@ class IndexConfig:
             raise ValueError(f"exact_up_to must be >= 1000, got {self.exact_up_to}")
 
 # %% ../nbs/09k_index.ipynb #fb5fd300
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    "Hold the lock beside a folder; the system lets go of it when the process dies"
+    path = folder.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        if not path.exists() and (aside := _set_aside(path)):  # killed while it was replaced
+            aside[0].rename(path)
+        yield
+
+
+def _set_aside(path: Path) -> list[Path]:
+    "An index that `atomic_path` has moved out of the way of a new one"
+    name = escape(path.name)
+    return list(path.parent.glob(f".{name}.old????????/{name}"))
+
+
 def read_index(
     folder: str | Path,  # of an index
 ) -> dict[str, Any] | None:  # what index.json says; None: nothing is there yet
     "Read an index's description; `ValueError` says in one sentence what is wrong with the folder"
     folder = Path(folder)
     path = folder / "index.json"
+    if not folder.exists() and _set_aside(folder.resolve()):
+        with _locked(folder):  # waits for a process that lives, undoes what a killed one began
+            pass
     if not path.is_file():
         if folder.is_file():
             raise ValueError(f"{folder} is a file. Name a folder for the index.")
@@ -139,11 +161,8 @@ class DocumentIndex:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        "Hold the lock beside the folder; the system lets go of it when the process dies"
-        path = self.folder.resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f".{path.name}.lock").open("w") as f:
-            fcntl.flock(f, fcntl.LOCK_EX)
+        "One writer at a time"
+        with _locked(self.folder):
             yield
 
     def _table(self, kind: str, meta: dict[str, Any] | None) -> Any:
@@ -304,10 +323,15 @@ def _add_rows(
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
     "A folder that takes the place of another; what a killed process left of one is removed"
-    for old in folder.parent.glob(f".{folder.stem}.*.tmp{folder.suffix}"):
-        shutil.rmtree(old)
+    stem, suffix, name = map(escape, (folder.stem, folder.suffix, folder.name))
+    for left in (f".{stem}.*.tmp{suffix}", f".{name}.old????????"):
+        for old in folder.parent.glob(left):
+            shutil.rmtree(old)
     with atomic_path(folder) as tmp:
-        yield tmp
+        try:
+            yield tmp
+        finally:  # the lock of what was built beside
+            tmp.with_name(f".{tmp.name}.lock").unlink(missing_ok=True)
 
 
 def _build(

@@ -105,7 +105,8 @@ def hash_file(
     path, h = Path(path), hashlib.sha256()
     if path.is_dir():
         for p in sorted(x for x in path.rglob("*") if x.is_file()):
-            h.update(f"{p.relative_to(path).as_posix()}\0{hash_file(p)}\n".encode())
+            name = os.fsencode(p.relative_to(path).as_posix())  # it need not be UTF-8
+            h.update(name + f"\0{hash_file(p)}\n".encode())
         return h.hexdigest()
     with path.open("rb") as f:
         while block := f.read(1 << 20):
