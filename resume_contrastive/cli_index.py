@@ -73,7 +73,7 @@ def _add(folder: Path, source: Path, kind: str, model: str, as_json: bool, anew:
                     "encoding", sum(c.values()), len(documents)))
         _say(record, as_json)
 
-
+# %% ../nbs/09m_cli_index.ipynb #f65e2940
 @index_app.command(epilog="Example: resume-contrastive index build index/ resumes.csv")
 def build(folder: Folder, source: Source, kind: Kind = "resume", model: Model = "",
           as_json: Json = False):

@@ -5,15 +5,12 @@
 # %% ../nbs/09k_index.ipynb #c0f43c42
 from __future__ import annotations
 
-import fcntl
 import secrets
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from glob import escape
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +28,14 @@ from resume_contrastive.bulk import (
 )
 from .documents import Document
 from .scorer import ContrastiveScorer, as_document
-from .store import atomic_path, config_from, read_json, write_json
+from resume_contrastive.store import (
+    _beside,
+    _locked,
+    _set_aside,
+    config_from,
+    read_json,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,24 +70,6 @@ class IndexConfig:
             raise ValueError(f"exact_up_to must be >= 1000, got {self.exact_up_to}")
 
 # %% ../nbs/09k_index.ipynb #fb5fd300
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    "Hold the lock beside a folder; the system lets go of it when the process dies"
-    path = folder.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        if not path.exists() and (aside := _set_aside(path)):  # killed while it was replaced
-            aside[0].rename(path)
-        yield
-
-
-def _set_aside(path: Path) -> list[Path]:
-    "An index that `atomic_path` has moved out of the way of a new one"
-    name = escape(path.name)
-    return list(path.parent.glob(f".{name}.old????????/{name}"))
-
-
 def read_index(
     folder: str | Path,  # of an index
 ) -> dict[str, Any] | None:  # what index.json says; None: nothing is there yet
@@ -320,20 +306,6 @@ def _add_rows(
     return len(rows)
 
 # %% ../nbs/09k_index.ipynb #8e0ebeb6
-@contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    "A folder that takes the place of another; what a killed process left of one is removed"
-    stem, suffix, name = map(escape, (folder.stem, folder.suffix, folder.name))
-    for left in (f".{stem}.*.tmp{suffix}", f".{name}.old????????"):
-        for old in folder.parent.glob(left):
-            shutil.rmtree(old)
-    with atomic_path(folder) as tmp:
-        try:
-            yield tmp
-        finally:  # the lock of what was built beside
-            tmp.with_name(f".{tmp.name}.lock").unlink(missing_ok=True)
-
-
 def _build(
     self: DocumentIndex,
     documents: Iterable[Document],  # all that the index shall hold
