@@ -40,7 +40,7 @@ def model_version(
 ) -> str:  # 64 hex digits
     "Hash of the weights and settings that decide a vector; `ValueError` on a bad model folder"
     if scorer.path == ZERO_SHOT:
-        return hash_value([ZERO_SHOT, scorer.load()._engine[0].backbone_hash])
+        return hash_value([ZERO_SHOT, scorer.load()._engine.embedder.backbone_hash])
     config = check_model(scorer.path)
     keep = {k: v for k, v in config.items() if k not in ("about", "blend", "calibration", "format")}
     return hash_value([keep, read_json(Path(scorer.path) / "checksums.json")["model.safetensors"]])

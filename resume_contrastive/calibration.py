@@ -199,6 +199,8 @@ def describe(
     if not 0 <= score <= 100:
         raise ValueError(f"score must be 0 to 100, got {score}")
     n, hits = (sum(b[i] for b in calibration.bins) for i in (0, 1))
+    if not n and (calibration.slope or calibration.knots):
+        return "This score is calibrated, but its validation pairs were not counted by score."
     if not n:
         return ("This score is 100 times the similarity: no calibration was fitted, so it orders "
                 "pairs and says nothing about how many of them match.")

@@ -25,6 +25,15 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Model folder, or 'zer
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+def _there(folder: Path) -> Path:
+    "The folder, if it holds an index: a wrong name must not look like an empty index"
+    from resume_contrastive.index import read_index
+
+    if read_index(folder) is None:
+        raise ValueError(f"there is no index in {folder}: name another folder, or build one")
+    return folder
+
+
 def _index(folder: Path, model: str) -> Any:
     from resume_contrastive.index import DocumentIndex
     from resume_contrastive.scorer import ContrastiveScorer
@@ -47,7 +56,9 @@ def _add(folder: Path, source: Path, kind: str, model: str, as_json: bool, anew:
     from resume_contrastive.index import DocumentIndex
 
     with one_sentence(as_json):
-        if anew and folder.exists() and any(folder.iterdir()):
+        if kind not in ("resume", "job"):
+            raise ValueError(f"kind must be 'resume' or 'job', got {kind!r}")
+        if anew and folder.is_dir() and any(folder.iterdir()):
             raise ValueError(f"{folder} isn't empty: use add, or name another folder")
         if (source / "bulk.json").exists():
             about, parts = read_encoded(source)
@@ -62,7 +73,7 @@ def _add(folder: Path, source: Path, kind: str, model: str, as_json: bool, anew:
                     "encoding", sum(c.values()), len(documents)))
         _say(record, as_json)
 
-
+# %% ../nbs/09m_cli_index.ipynb #f65e2940
 @index_app.command(epilog="Example: resume-contrastive index build index/ resumes.csv")
 def build(folder: Folder, source: Source, kind: Kind = "resume", model: Model = "",
           as_json: Json = False):
@@ -88,7 +99,7 @@ def query(folder: Folder, file: Annotated[Path, typer.Argument(help="PDF, DOCX o
     from resume_contrastive.cli import one_sentence
 
     with one_sentence(as_json):
-        hits = _index(folder, model).query(
+        hits = _index(_there(folder), model).query(
             file, kind, top, where={"category": category} if category else None)
         if as_json:
             print(json.dumps([asdict(h) for h in hits], indent=1))
@@ -106,7 +117,7 @@ def delete(folder: Folder, ids: Annotated[list[str], typer.Argument(help="Ids.")
     from resume_contrastive.index import DocumentIndex
 
     with one_sentence(as_json):
-        index = DocumentIndex(folder)
+        index = DocumentIndex(_there(folder))
         record = {"deleted": index.delete(ids, kind)}
         if erase:
             index.compact()

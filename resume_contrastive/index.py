@@ -5,9 +5,7 @@
 # %% ../nbs/09k_index.ipynb #c0f43c42
 from __future__ import annotations
 
-import fcntl
 import secrets
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +28,14 @@ from resume_contrastive.bulk import (
 )
 from .documents import Document
 from .scorer import ContrastiveScorer, as_document
-from .store import atomic_path, config_from, read_json, write_json
+from resume_contrastive.store import (
+    _beside,
+    _locked,
+    _set_aside,
+    config_from,
+    read_json,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +76,9 @@ def read_index(
     "Read an index's description; `ValueError` says in one sentence what is wrong with the folder"
     folder = Path(folder)
     path = folder / "index.json"
+    if not folder.exists() and _set_aside(folder.resolve()):
+        with _locked(folder):  # waits for a process that lives, undoes what a killed one began
+            pass
     if not path.is_file():
         if folder.is_file():
             raise ValueError(f"{folder} is a file. Name a folder for the index.")
@@ -139,11 +147,8 @@ class DocumentIndex:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        "Hold the lock beside the folder; the system lets go of it when the process dies"
-        path = self.folder.resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f".{path.name}.lock").open("w") as f:
-            fcntl.flock(f, fcntl.LOCK_EX)
+        "One writer at a time"
+        with _locked(self.folder):
             yield
 
     def _table(self, kind: str, meta: dict[str, Any] | None) -> Any:
@@ -301,15 +306,6 @@ def _add_rows(
     return len(rows)
 
 # %% ../nbs/09k_index.ipynb #8e0ebeb6
-@contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    "A folder that takes the place of another; what a killed process left of one is removed"
-    for old in folder.parent.glob(f".{folder.stem}.*.tmp{folder.suffix}"):
-        shutil.rmtree(old)
-    with atomic_path(folder) as tmp:
-        yield tmp
-
-
 def _build(
     self: DocumentIndex,
     documents: Iterable[Document],  # all that the index shall hold

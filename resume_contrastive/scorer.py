@@ -66,7 +66,7 @@ def as_document(
     if isinstance(item, Document):
         if item.kind != kind:
             raise ValueError(f"document {item.id!r} is a {item.kind}, expected a {kind}")
-        _checked(sum(map(len, item.sections.values())), kind, most)
+        _checked(sum(map(len, (item.title, *item.sections.values()))), kind, most)
         return item
     if isinstance(item, Path):
         size = item.stat().st_size if item.suffix.lower() in TEXTS and item.is_file() else 0
@@ -77,7 +77,9 @@ def as_document(
         raise TypeError(f"a {kind} must be a text, a Path or a Document, got "
                         f"{type(item).__name__}")
     if re.fullmatch(r"[^\n]{1,255}\.(?:pdf|docx|txt|md|json)", item.strip(), re.I):
-        raise ValueError(f"{item!r} is the name of a file: pass Path({item!r}), strings are texts")
+        name = item.strip()  # words before it may be a person's: they are not repeated
+        name = "…" + name[name.rindex("."):] if re.search(r"\s", name) else name
+        raise ValueError(f"{name!r} is the name of a file: pass Path({name!r}), strings are texts")
     _checked(len(item), kind, most)
     id = hashlib.sha256(item.encode("utf-8", "replace")).hexdigest()[:12]
     return document_from_text(item, kind, id=id, source="text")
@@ -367,4 +369,4 @@ def hybrid_similarity(
     if mode == "blend":
         return blended(learned, five, scorer.config.get("blend", EVEN_BLEND))
     signals = {k: float(v[0, 0]) for k, v in old.signals([r], [j]).items()}
-    return {**scorer.explain(r, j), "signals": signals, "five_signals": five}
+    return {**scorer.explain(resume, job), "signals": signals, "five_signals": five}

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -49,6 +50,40 @@ def atomic_path(
             shutil.rmtree(tmp)
         else:
             tmp.unlink(missing_ok=True)
+
+# %% ../nbs/00b_store.ipynb #148c2811
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    "Hold the lock beside a folder; the system lets go of it when the process dies"
+    import fcntl  # not on Windows
+
+    path = folder.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        if not path.exists() and (aside := _set_aside(path)):  # killed while it was replaced
+            aside[0].rename(path)
+        yield
+
+
+def _set_aside(path: Path) -> list[Path]:
+    "An index that `atomic_path` has moved out of the way of a new one"
+    name = escape(path.name)
+    return list(path.parent.glob(f".{name}.old????????/{name}"))
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    "A folder that takes the place of another; what a killed process left of one is removed"
+    stem, suffix, name = map(escape, (folder.stem, folder.suffix, folder.name))
+    for left in (f".{stem}.*.tmp{suffix}", f".{name}.old????????"):
+        for old in folder.parent.glob(left):
+            shutil.rmtree(old)
+    with atomic_path(folder) as tmp:
+        try:
+            yield tmp
+        finally:  # the lock of what was built beside
+            tmp.with_name(f".{tmp.name}.lock").unlink(missing_ok=True)
 
 # %% ../nbs/00b_store.ipynb #9c91949d
 def write_text(
@@ -105,7 +140,8 @@ def hash_file(
     path, h = Path(path), hashlib.sha256()
     if path.is_dir():
         for p in sorted(x for x in path.rglob("*") if x.is_file()):
-            h.update(f"{p.relative_to(path).as_posix()}\0{hash_file(p)}\n".encode())
+            name = os.fsencode(p.relative_to(path).as_posix())  # it need not be UTF-8
+            h.update(name + f"\0{hash_file(p)}\n".encode())
         return h.hexdigest()
     with path.open("rb") as f:
         while block := f.read(1 << 20):
