@@ -50,7 +50,7 @@ def _say(record: dict[str, Any], as_json: bool) -> None:
 
 def _add(folder: Path, source: Path, kind: str, model: str, as_json: bool, anew: bool) -> None:
     from resume_contrastive.bulk import read_encoded
-    from resume_contrastive.cli import one_sentence, progress_bars
+    from resume_contrastive.terminal import one_sentence, progress_bars
     from resume_contrastive.dataset import read_side
     from resume_contrastive.documents import read_documents
     from resume_contrastive.index import DocumentIndex
@@ -96,7 +96,7 @@ def query(folder: Folder, file: Annotated[Path, typer.Argument(help="PDF, DOCX o
     "Find the documents nearest to a file."
     from dataclasses import asdict
 
-    from resume_contrastive.cli import one_sentence
+    from resume_contrastive.terminal import one_sentence
 
     with one_sentence(as_json):
         hits = _index(_there(folder), model).query(
@@ -113,7 +113,7 @@ def delete(folder: Folder, ids: Annotated[list[str], typer.Argument(help="Ids.")
                "--erase", help="Write the tables anew: nothing stays on disk.")] = False,
            as_json: Json = False):
     "Delete documents by id."
-    from resume_contrastive.cli import one_sentence
+    from resume_contrastive.terminal import one_sentence
     from resume_contrastive.index import DocumentIndex
 
     with one_sentence(as_json):
@@ -127,7 +127,7 @@ def delete(folder: Folder, ids: Annotated[list[str], typer.Argument(help="Ids.")
 @index_app.command(epilog="Example: resume-contrastive index verify index/")
 def verify(folder: Folder, as_json: Json = False):
     "Read every row, and say what there is."
-    from resume_contrastive.cli import one_sentence
+    from resume_contrastive.terminal import one_sentence
     from resume_contrastive.index import DocumentIndex
 
     with one_sentence(as_json):
@@ -145,7 +145,7 @@ def encode(source: Annotated[Path, typer.Argument(help="Parquet file of document
            as_json: Json = False):
     "Encode Parquet in bulk; a second run encodes only what is missing."
     from resume_contrastive.bulk import encode_parquet
-    from resume_contrastive.cli import one_sentence, progress_bars
+    from resume_contrastive.terminal import one_sentence, progress_bars
     from resume_contrastive.scorer import default_model
 
     with one_sentence(as_json), progress_bars() as move:

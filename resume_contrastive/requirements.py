@@ -23,7 +23,7 @@ __all__ = ['IMPLIED_CREDIT', 'REQUIRED', 'PREFERRED', 'REFERENCE', 'EDUCATION', 
 
 # %% ../nbs/00c_requirements.ipynb #faa19970
 _BREAK = re.compile(r"(?<=[.!?;])\s+(?=[A-Z0-9\"'(•-])|\n\s*\n\s*|\n(?=[^a-z\s])|"
-                    r"(?<=[a-z)][.!?])(?=[A-Z][a-z])|\s+•\s*")
+                    r"(?<=[a-z)][.!?])(?=[A-Z][a-z])|(?<!\s)\s+•\s*")
 
 
 def sentence_spans(

@@ -46,7 +46,7 @@ _ORDERS = tuple(re.compile(p, re.I) for p in (
     r"strong(?:est)? (?:fit|match)|excellent (?:fit|match)|exceptional)",
     r"\b(?:system prompt|developer message|jailbreak mode|new instructions?:)",
     r"<\|(?:im_start|im_end|system|endoftext)\|>|\[/?INST\]|<</?SYS>>|"
-    r"^#{2,} ?(?:system|instruction)s?\s*:?\s*$"))
+    r"(?m:^#{2,} ?(?:system|instruction)s?[ \t]*:?[ \t]*$)"))
 _WORD = re.compile(r"\w[\w'’+#./-]*")
 
 

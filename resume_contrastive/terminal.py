@@ -34,8 +34,10 @@ def one_sentence(
     "Turn an expected error into one sentence and exit code 1"
     try:
         yield
-    except (ValueError, RuntimeError, OSError) as e:
+    except (ValueError, RuntimeError, OSError, ImportError) as e:
         sentence = " ".join(str(e).split()) or type(e).__name__
+        if isinstance(e, ImportError):
+            sentence += ". Install the extra that holds it: index, bulk, onnx or llm"
         if as_json:
             print(json.dumps({"error": sentence}))
         console.print("error", style="red", end=" ")

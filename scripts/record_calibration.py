@@ -69,7 +69,7 @@ def main() -> int:
     p = Pipeline(args.run, cache=args.cache)
     role, _ = split_benchmarks(p.data, "validation")
     model = load_dual_encoder(args.run / "model")
-    embedder = model.config.embedder(cache=args.cache or args.run / "embeddings")
+    embedder = model.config.embedder(cache=p.cache)
     raw = encoder_score(embedder, model)(list(role.resumes), list(role.jobs))
     judged = np.isfinite(role.gains)
     groups = np.broadcast_to(np.asarray(role.job_clusters)[None], raw.shape)[judged]

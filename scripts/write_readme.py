@@ -127,7 +127,7 @@ def five_cuts(record: dict) -> str:
         if "shown" not in r["figure"]:
             by_figure.setdefault(r["figure"], {})[r["system"]] = r
     order = sorted(by_figure, key=lambda f: (not f.startswith("role"), f))
-    controls = ("zero-shot", "TF-IDF", "BM25")
+    controls = ("five signals", "zero-shot", "TF-IDF", "BM25")
     return table([{
         "figure": f.replace(", titles hidden", ""), "queries": by_figure[f]["default"]["n"],
         "learned": f"{by_figure[f]['default']['mean']:.3f}",

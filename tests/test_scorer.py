@@ -21,6 +21,7 @@ from tiny import save_backbone
 from resume_contrastive import scorer as module
 from resume_contrastive.documents import Document, ReadError, document_from_text
 from resume_contrastive.encoder import DualEncoder, EncoderConfig
+from resume_contrastive.export import seal
 from resume_contrastive.scorer import (
     EVEN_BLEND,
     Calibration,
@@ -33,7 +34,7 @@ from resume_contrastive.scorer import (
     export_model,
     hybrid_similarity,
 )
-from resume_contrastive.store import hash_file, read_json, write_json
+from resume_contrastive.store import read_json, write_json
 
 RESUME = "Head Chef\nSkills\nrice, sauce, Python\nExperience\nRan the kitchen team and cooked rice."
 JOB = "Cook wanted\nRequirements:\nPython, SQL and rice"
@@ -113,7 +114,9 @@ def test_the_first_score_loads_and_a_bad_folder_is_said_then(tmp_path, scorer):
 def test_which_model_is_the_default(monkeypatch, tmp_path, exported):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RESUME_CONTRASTIVE_MODEL", raising=False)
-    assert default_model() == "zero-shot" == ContrastiveScorer().path
+    small = Path(module.__file__).parent / "assets" / "small"
+    shipped = str(small) if (small / "config.json").exists() else "zero-shot"
+    assert default_model() == shipped == ContrastiveScorer().path
     shutil.copytree(exported, tmp_path / "models" / "contrastive")
     assert default_model() == "models/contrastive"
     monkeypatch.setenv("RESUME_CONTRASTIVE_MODEL", str(exported))
@@ -267,14 +270,13 @@ def resealed(folder, **changes):
     config = read_json(folder / "config.json")
     config.update(changes)
     write_json(folder / "config.json", {k: v for k, v in config.items() if v != "gone"})
-    sums = {n: hash_file(folder / n) for n in ("config.json", "model.safetensors")}
-    write_json(folder / "checksums.json", sums)
+    seal(folder)
     return folder
 
 
-@pytest.mark.parametrize("number", [0, 2, "1", None])
+@pytest.mark.parametrize("number", [0, 3, "1", None])
 def test_another_format_is_refused_by_its_number(copy, number):
-    with pytest.raises(ValueError, match=f"has format {number!r}; this version reads format 1"):
+    with pytest.raises(ValueError, match=f"has format {number!r}; this version reads formats 1"):
         check_model(resealed(copy, format=number))
 
 
@@ -313,6 +315,8 @@ def test_an_export_replaces_the_folder_as_a_whole(copy, exported):
         "checksums.json",
         "config.json",
         "model.safetensors",
+        "prompts.json",
+        "tokenizer",
     ]
     assert read_json(copy / "config.json")["blend"] == EVEN_BLEND
     assert ContrastiveScorer(copy).load().calibration == Calibration()
@@ -517,7 +521,8 @@ def test_another_back_end_is_one_import_away(backend, copy, monkeypatch):
     monkeypatch.setitem(sys.modules, "resume_contrastive.onnx_export", stub)
     scorer = ContrastiveScorer(copy, backend=backend)
     assert not opened and 0 <= scorer.score(RESUME, JOB) <= 100
-    assert opened == [(str(copy), {"int8": True} if backend == "onnx-int8" else {})]
+    wanted = "int8" if backend == "onnx-int8" else "fp32"
+    assert opened == [(str(copy), {"precision": wanted})]
     assert scorer.calibration.n == 9 and scorer.version != ContrastiveScorer(copy).load().version
 
 
@@ -550,4 +555,5 @@ def test_ranks_follow_similarities_that_a_score_can_not_tell_apart(stubbed):
 
 
 def test_a_score_has_words(scorer):
-    assert "no calibration was fitted" in scorer.describe(50)
+    assert "were not counted" in scorer.describe(50)
+    assert "no calibration was fitted" in ContrastiveScorer("zero-shot").load().describe(50)
