@@ -8,6 +8,7 @@ an error, or is written to disk, and nothing that a client sends is ever opened 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import math
@@ -622,10 +623,19 @@ def create_app(settings: Settings = SETTINGS) -> FastAPI:
 app = create_app()
 
 
+def few_arenas() -> None:
+    """Two pools of memory for all threads: glibc gives each thread one, and they fill slowly."""
+    try:
+        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
+    except (AttributeError, OSError):  # another C library
+        pass
+
+
 def main() -> None:
     """Serve until a signal comes; requests that run are answered first."""
     import uvicorn
 
+    few_arenas()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     uvicorn.run(app, host=SETTINGS.host, port=SETTINGS.port, access_log=False, log_config=None,
                 server_header=False, timeout_keep_alive=15, backlog=512,
