@@ -1502,6 +1502,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                 'resume_contrastive/reliability.py')},
             'resume_contrastive.report': { 'resume_contrastive.report._cell': ('report.html#_cell', 'resume_contrastive/report.py'),
                                            'resume_contrastive.report._ends': ('report.html#_ends', 'resume_contrastive/report.py'),
+                                           'resume_contrastive.report._heads': ('report.html#_heads', 'resume_contrastive/report.py'),
+                                           'resume_contrastive.report._sources': ('report.html#_sources', 'resume_contrastive/report.py'),
                                            'resume_contrastive.report.headline_cells': ( 'report.html#headline_cells',
                                                                                          'resume_contrastive/report.py'),
                                            'resume_contrastive.report.headline_markdown': ( 'report.html#headline_markdown',

@@ -84,6 +84,20 @@ def _ends(row: dict[str, Any]) -> str:
     return "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
 
 
+def _heads(config: dict[str, Any]) -> str:
+    "The heads of a run, in words"
+    one = config["encoder"].get("sides", "separate") == "shared"
+    return "one small head for both sides" if one else "a small head for each side"
+
+
+def _sources(config: dict[str, Any]) -> str:
+    "What a run was trained on, in words"
+    weights = {"role pairs": config.get("role_weight", 0),
+               "counterfactual triples": config.get("triple_weight", 0)}
+    return ", ".join(["own-skills pairs", *(f"{name} (weight {w:g})"
+                                            for name, w in weights.items() if w)])
+
+
 def model_card(
     results: dict[str, Any],  # as in results.json
 ) -> str:  # markdown
@@ -97,8 +111,8 @@ def model_card(
              for r in rows if r["value"] is not None]
     return "\n".join([
         "# Contrastive resume and job matcher", "",
-        "A shared frozen trunk and two small heads, trained with InfoNCE on role pairs and "
-        "own-skills pairs. It ranks resumes for a job, and jobs for a resume.", "",
+        f"A shared trunk and {_heads(results['config'])}, trained with InfoNCE on "
+        f"{_sources(results['config'])}. It ranks resumes for a job, and jobs for a resume.", "",
         "## Data", "",
         *(f"- {side}: {about['read']:,} records of `{about['file']}`, SHA-256 "
           f"`{about['sha256'][:16]}…`" for side, about in results["inputs"].items()),

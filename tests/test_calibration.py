@@ -77,7 +77,7 @@ def test_a_calibration_survives_json():
                            np.arange(300) % 30)
     assert Calibration(**json.loads(json.dumps(asdict(c)))) == c
     old = Calibration(**{"slope": 2.0, "intercept": -1.0, "n": 9})  # a folder from before
-    assert old(0.5) == 50 and "no calibration" in describe(old, 50)
+    assert old(0.5) == 50 and "were not counted" in describe(old, 50)
 
 
 def test_groups_decide_and_stay_together():
