@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -357,8 +358,9 @@ def _with_ray(todo: list[dict], make: Callable, out: str, workers: int, address:
         except Exception as e:
             if type(e).__module__.partition(".")[0] != "ray":
                 raise
-            cause = getattr(e, "cause", None) or e
-            raise RuntimeError(f"a worker failed: {str(cause).strip().splitlines()[-1][:300]}. "
+            cause = getattr(e, "cause", None) or e  # its text holds tracebacks: only ours is said
+            ours = re.findall(r"rows \d+ to \d+ of .+? can't be encoded \(\w+\)", f"{e}\n{cause}")
+            raise RuntimeError(f"a worker failed: {ours[-1] if ours else type(cause).__name__}. "
                                "What is written stays; the same call goes on.") from e
 
 
