@@ -55,7 +55,7 @@ class IndexConfig:
     exact_up_to: int = 100_000  # rows of a side that are searched exactly; beyond: approximately
     kind: str = "IVF_SQ"  # or 'IVF_PQ' (smaller), or 'IVF_HNSW_SQ' (a graph in each partition)
     rows_per_partition: int = 1000  # of the approximate index
-    nprobes: int = 50  # partitions searched for a query
+    nprobes: int = 100  # partitions searched for a query
     refine: int = 5  # times top_k candidates are compared by their whole vectors
     batch: int = 256  # documents that are encoded and committed together
     store_text: bool = False  # keep the sections too
