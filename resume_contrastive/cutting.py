@@ -119,7 +119,10 @@ class FileTokenizer:
             raise ValueError(f"{path} is no tokenizer: export the model again.") from e
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.special = self.tokenizer.num_special_tokens_to_add(False)
+
+    def num_special_tokens_to_add(self) -> int:
+        "Tokens that stand around one text, as transformers counts them"
+        return self.tokenizer.num_special_tokens_to_add(False)
 
     def __call__(
         self,
@@ -136,13 +139,14 @@ class FileTokenizer:
 class Cutter:
     "Documents -> windows; the settings are those of `EncoderConfig`"
 
-    tokenizer: Any  # a `FileTokenizer`
+    tokenizer: Any  # a `FileTokenizer`, or a fast tokenizer of transformers
     window: int = 256  # tokens of one window, special tokens included
     max_windows: int = 0  # windows read of each document; 0 = all of them
     layout: str = "sections"  # 'sections' or 'flat'
     missing: str = "mask"  # 'mask' or 'unknown'
     field_prefix: bool = False  # name side and section before each text
     prompts: Any = None  # dict: 'resume' and 'job' -> what goes before each window
+    route: Any = None  # function (kind, field) -> the trunk's own head that reads it; None: none
 
     def parts(
         self,
@@ -167,10 +171,11 @@ class Cutter:
             prompt = (self.prompts or {}).get(kind, "")
             if self.field_prefix:
                 prompt += f"{TAXA[kind]}: section {name}. "
-            size = self.window - self.tokenizer.special - len(
+            size = self.window - self.tokenizer.num_special_tokens_to_add() - len(
                 self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
             if size < 1:
                 raise ValueError(f"a window of {self.window} tokens has no room behind {prompt!r}")
-            found += [Window(prompt + text, name, n)
+            route = self.route(kind, name) if self.route else ""
+            found += [Window(prompt + text, name, n, route)
                       for text, n in cut_windows(part, self.tokenizer, size)]
         return found[: self.max_windows or None]

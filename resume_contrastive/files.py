@@ -132,14 +132,17 @@ def _serve(limits: FileLimits) -> None:
 class _Worker:
     "A process that parses one file after the other; where it dies, the next file gets a new one"
 
+    serves = ("resume_contrastive.files", "_serve")  # module and function that it runs
+
     def __init__(self, limits: FileLimits):
         self.limits, self.process = limits, None
 
     def start(self) -> None:
         package = Path(find_spec("resume_contrastive").origin).parents[1]
         search = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
-        code = ("from resume_contrastive.files import FileLimits, _serve; "
-                f"_serve(FileLimits(**{asdict(self.limits)!r}))")
+        module, serve = self.serves
+        code = (f"from resume_contrastive.files import FileLimits; from {module} import {serve}; "
+                f"{serve}(FileLimits(**{asdict(self.limits)!r}))")
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": search}, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

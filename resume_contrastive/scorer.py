@@ -364,9 +364,11 @@ def hybrid_similarity(
     from resume_contrastive.five_signals import FiveSignals
 
     r, j = as_document(resume, "resume"), as_document(job, "job")
-    old = FiveSignals(_SHARED.setdefault(ZERO_SHOT, ContrastiveScorer(ZERO_SHOT)).similarities)
-    learned, five = scorer.score(r, j), float(old.score_matrix([r], [j])[0, 0])
-    if mode == "blend":
-        return blended(learned, five, scorer.config.get("blend", EVEN_BLEND))
+    plain = scorer if scorer.path == ZERO_SHOT else _SHARED.setdefault(
+        ZERO_SHOT, ContrastiveScorer(ZERO_SHOT))
+    old = FiveSignals(plain.similarities)
     signals = {k: float(v[0, 0]) for k, v in old.signals([r], [j]).items()}
+    five = 100 * sum(old.weights[k] * v for k, v in signals.items())
+    if mode == "blend":
+        return blended(scorer.score(r, j), five, scorer.config.get("blend", EVEN_BLEND))
     return {**scorer.explain(resume, job), "signals": signals, "five_signals": five}

@@ -5,15 +5,10 @@
 # %% ../nbs/09o_suspicions.ipynb #83e68b73
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,17 +231,7 @@ def _serve_hidden(limits: FileLimits) -> None:
 class _HiddenWorker(_Worker):
     "A reading process that returns hidden text instead of text"
 
-    def start(self) -> None:
-        package = Path(find_spec("resume_contrastive").origin).parents[1]
-        search = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
-        code = ("from resume_contrastive.files import FileLimits\n"
-                "from resume_contrastive.suspicions import _serve_hidden\n"
-                f"_serve_hidden(FileLimits(**{asdict(self.limits)!r}))")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": search}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        if self.process.stdout.readline() != "ready\n":
-            raise RuntimeError(f"a reading process can't be started (exit code {self.stop()})")
+    serves = ("resume_contrastive.suspicions", "_serve_hidden")
 
 
 def hidden_texts(

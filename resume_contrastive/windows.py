@@ -30,8 +30,10 @@ from resume_contrastive.backbones import (
     read_prompts,
     route_of,
 )
-from .cutting import FIELDS, TAXA, Window, cut_windows, token_batches
-from .documents import SECTIONS, Document
+from .cutting import FIELDS, Cutter, Window, token_batches
+from .cutting import TAXA as TAXA
+from .cutting import cut_windows as cut_windows
+from .documents import Document
 from .store import atomic_path, hash_file
 
 log = logging.getLogger(__name__)
@@ -209,32 +211,14 @@ class Embedder:
         return self._load()[1].dim
 
 # %% ../nbs/03a_windows.ipynb #26b00682
-def _parts(self: Embedder, document: Document) -> dict[str, str]:
-    "Field name -> text, title first"
-    parts = {"title": document.title, **document.sections}
-    if self.layout == "flat":
-        parts = {"all": document.text}
-    if self.missing == "mask":
-        return {name: part for name, part in parts.items() if part}
-    names = parts if self.layout == "flat" else ("title", *SECTIONS[document.kind])
-    return {n: parts[n] if parts.get(n, "").strip() else "UNKNOWN" for n in names}
-
-
 def _windows(self: Embedder, document: Document, limit: int | None = None) -> list[Window]:
     "The windows of a document, title first, then sections; `limit` overrides `max_windows`"
-    tokenizer, kind, found = self._load()[0], document.kind, []
-    for name, part in _parts(self, document).items():
-        prompt = self.prompts.get(kind, "")
-        if self.field_prefix:
-            prompt += f"{TAXA[kind]}: section {name}. "
-        size = (self.window - tokenizer.num_special_tokens_to_add()
-                - len(tokenizer(prompt, add_special_tokens=False)["input_ids"]))
-        if size < 1:
-            raise ValueError(f"a window of {self.window} tokens has no room behind {prompt!r}")
-        route = route_of(self.routes, kind, name) if self.routes else ""
-        found += [Window(prompt + text, name, n, route)
-                  for text, n in cut_windows(part, tokenizer, size)]
-    return found[: (self.max_windows if limit is None else limit) or None]
+    cut = Cutter(
+        tokenizer=self._load()[0], window=self.window, layout=self.layout, missing=self.missing,
+        max_windows=self.max_windows if limit is None else limit, prompts=self.prompts,
+        field_prefix=self.field_prefix,
+        route=(lambda kind, name: route_of(self.routes, kind, name)) if self.routes else None)
+    return cut(document)
 
 
 Embedder.windows = _windows
