@@ -65,7 +65,10 @@ class Cosines:
         self.a, self.b, self.shape = a, b, (a.shape[0], b.shape[0])
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        block = self.a[rows] @ self.b.T
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1, user_api="blas"):  # more threads add in another order: other bits
+            block = self.a[rows] @ self.b.T
         return block.toarray() if hasattr(block, "toarray") else np.asarray(block)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

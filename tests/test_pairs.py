@@ -11,6 +11,7 @@ from resume_contrastive.documents import Document
 from resume_contrastive.occupations import Occupations, agreement
 from resume_contrastive.pairs import (
     PAIR_COLUMNS,
+    Cosines,
     PairConfig,
     category_affinity,
     lexical_similarity,
@@ -421,3 +422,17 @@ def test_no_category_means_no_certain_negative():
     docs = [resume(0, "", ""), resume(1, "", "B")]
     assert len(wrong_category_negatives(pairs, docs, near)) == 0
     assert len(wrong_category_negatives(pairs, [resume(0, "", "A"), docs[1]], near)) == 1
+
+
+def test_similarities_have_the_same_bits_for_any_number_of_threads():
+    """Pairs are cut at a threshold, and their figures are hashed with the data set."""
+    from threadpoolctl import threadpool_limits
+
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((n, 384), dtype=np.float32) for n in (400, 3000))
+    found = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(Cosines(a, b)[:])
+    assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+    np.testing.assert_allclose(found[0], a @ b.T, rtol=1e-3, atol=1e-3)
