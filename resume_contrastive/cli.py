@@ -24,7 +24,7 @@ from .terminal import Json, Model, Strict, console, one_sentence, progress_bars
 
 # %% auto #0
 __all__ = ['app', 'Out', 'RunFolder', 'Cache', 'Sets', 'Resumes', 'Jobs', 'TestOnly', 'Labels', 'Profiles', 'apply_settings',
-           'pipeline', 'prepare', 'export', 'run', 'score', 'leaks', 'demo_config', 'demo', 'main']
+           'pipeline', 'prepare', 'export', 'onnx', 'run', 'score', 'leaks', 'demo_config', 'demo', 'main']
 
 # %% ../nbs/09b_cli.ipynb #5e3b718b
 app = typer.Typer(
@@ -169,6 +169,40 @@ def export(run: RunFolder,
     with one_sentence(as_json), pipeline(run, cache) as p:
         _emit(p.export(to), as_json)
         console.print(f"model written to {to}")
+
+
+@app.command(epilog="Example: resume-contrastive onnx models/contrastive --run runs/a")
+def onnx(to: Annotated[Path, typer.Argument(help="Model folder; where there is none, a copy of the "
+                                            "default model.")] = Path("models/contrastive"),
+         run: Annotated[Path | None, typer.Option(
+             help="Finished run on whose validation split int8 is judged; without it only fp32 "
+                  "can be used.")] = None,
+         cache: Cache = None, as_json: Json = False):
+    "Add ONNX graphs to a model folder: a back end that starts without torch."
+    import shutil
+
+    from resume_contrastive.onnx_export import add_onnx
+    from resume_contrastive.scorer import ZERO_SHOT, default_model
+    from resume_contrastive.store import atomic_path, read_json
+    from resume_contrastive.validation import split_benchmarks
+
+    with one_sentence(as_json):
+        if not to.exists():
+            if (source := default_model()) == ZERO_SHOT:
+                raise ValueError(f"{to} does not exist, and zero-shot has no graph: export first.")
+            with atomic_path(to) as tmp:
+                shutil.copytree(source, tmp)
+        if run is None:
+            report = add_onnx(to)
+        else:
+            with pipeline(run, cache) as p:
+                known = None if (to / "backbone").is_dir() else p.embedder
+                report = add_onnx(to, split_benchmarks(p.data, "validation"), embedder=known,
+                                  data_hash=read_json(run / "results.json")["data_hash"])
+        _emit(report, as_json)
+        console.print(f"fp32 differs from torch by at most {report['fp32']['largest_difference']}; "
+                      f"int8 is {'offered' if report['int8']['offered'] else 'not offered'}: "
+                      f"{report['int8']['reason']}")
 
 
 def _summary(p: Any) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 # %% auto #0
-__all__ = ['INPUTS', 'PLAIN_ATTENTION', 'OPSET', 'FILES', 'MOST_LOSS', 'whole_graph', 'write_graph', 'quantise', 'OnnxEncoder',
-           'compare_graphs', 'offer', 'add_onnx']
+__all__ = ['INPUTS', 'PLAIN_ATTENTION', 'OPSET', 'FILES', 'MOST_LOSS', 'PROBES', 'whole_graph', 'write_graph', 'quantise',
+           'OnnxEncoder', 'probe_gaps', 'compare_graphs', 'offer', 'add_onnx']
 
 # %% ../nbs/09f_onnx.ipynb #598fd7c3
 INPUTS = ("input_ids", "attention_mask", "known", "pool", "names", "side")
@@ -328,6 +328,21 @@ def _encode(self: OnnxEncoder, documents: Sequence[Document]) -> np.ndarray:
 
 # %% ../nbs/09f_onnx.ipynb #22aafdcf
 MOST_LOSS = 0.5  # points of nDCG@10
+PROBES = ("Head Chef\nSkills\nmenus, hygiene, costing\nExperience\nLed a kitchen of twelve.",
+          "Nurse wanted\nRequirements\nWard experience, triage, night shifts.")
+
+
+def probe_gaps(
+    vectors: dict[str, Callable[[Sequence[Document]], np.ndarray]],  # 'torch', 'fp32', 'int8'
+) -> dict[str, float]:  # largest difference from torch
+    "Parity on two invented documents, for a model that comes without validation data"
+    from resume_contrastive.documents import document_from_text
+
+    docs = [document_from_text(t, kind, id=kind) for t, kind in
+            zip(PROBES, ("resume", "job"), strict=True)]
+    read = {k: np.concatenate([f([d]) for d in docs]) for k, f in vectors.items()}
+    return {k: float(np.abs(v - read["torch"]).max()) for k, v in read.items() if k != "torch"}
+
 
 
 def compare_graphs(
@@ -409,8 +424,10 @@ def add_onnx(
         seal(tmp)
         graphs = {k: OnnxEncoder(tmp, graph=tmp / "onnx" / name, precision=k)
                   for k, name in FILES.items()}
-        compared = compare_graphs({"torch": reference, **{k: g.encode for k, g in graphs.items()}},
-                                  benchmarks)
+        vectors = {"torch": reference, **{k: g.encode for k, g in graphs.items()}}
+        compared = compare_graphs(vectors, benchmarks)
+        if not benchmarks:
+            compared["parity"] = probe_gaps(vectors)
         size = {k: (tmp / "onnx" / name).stat().st_size for k, name in FILES.items()}
         report = {"fp32": {"bytes": size["fp32"], "largest_difference": compared["parity"]["fp32"]},
                   "int8": {"bytes": size["int8"], "products": products, "weights": "per channel, "

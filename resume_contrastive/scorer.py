@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,18 @@ def as_document(
     return document_from_text(item, kind, id=id, source="text")
 
 # %% ../nbs/09_integration.ipynb #fbd43d5c
-BACKENDS = ("torch", "onnx", "onnx-int8")
+BACKENDS = ("auto", "torch", "onnx", "onnx-int8")
+
+
+def _chosen(path: str, backend: str) -> str:
+    "'auto': ONNX in fp32 where the folder's graph gives torch's vectors, so no torch is imported"
+    if backend != "auto":
+        return backend
+    graph, report = (Path(path) / "onnx" / f for f in ("model.onnx", "report.json"))
+    if not (graph.is_file() and report.is_file() and find_spec("onnxruntime")):
+        return "torch"
+    gap = read_json(report)["fp32"].get("largest_difference")
+    return "onnx" if gap is not None and gap < 1e-3 else "torch"
 
 
 def _onnx_engine(path: str, backend: str) -> Callable[[list[Document]], np.ndarray]:
@@ -140,7 +152,7 @@ class ContrastiveScorer:
         self,
         path: str | Path | None = None,  # model folder, or 'zero-shot'; see `default_model`
         *,
-        backend: str = "torch",  # 'torch', 'onnx' or 'onnx-int8'
+        backend: str = "auto",  # 'torch', 'onnx', 'onnx-int8', or 'auto': see `_chosen`
         keep: int = 20_000,  # document vectors kept in memory (1 KB each)
         batch: int = 32,  # documents of one forward pass
         wait: float = 0.002,  # seconds that a pass waits for other requests
@@ -151,7 +163,7 @@ class ContrastiveScorer:
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.path, self.keep, self.backend = str(path or default_model()), keep, backend
-        if backend != "torch" and self.path == ZERO_SHOT:
+        if backend not in ("auto", "torch") and self.path == ZERO_SHOT:
             raise ValueError("the zero-shot encoder has no ONNX graph: export a model, or use "
                              "backend='torch'")
         self.max_letters, self.config = max_letters, {}
@@ -183,6 +195,7 @@ class ContrastiveScorer:
             self.version = hash_value([ZERO_SHOT, embedder.backbone_hash])
             return _TorchEngine(embedder, None)
         config = check_model(self.path)
+        self.backend = _chosen(self.path, self.backend)
         engine = (_torch_engine(self.path, config) if self.backend == "torch"
                   else _onnx_engine(self.path, self.backend))
         sums = Path(self.path) / "checksums.json"

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from resume_contrastive.cli import app, apply_settings, demo_config
 from resume_contrastive.encoder import DualEncoder, EncoderConfig
-from resume_contrastive.scorer import export_model
+from resume_contrastive.export import seal
+from resume_contrastive.scorer import ContrastiveScorer, export_model
 
 VERBS = (
     "prepare",
@@ -24,6 +25,7 @@ VERBS = (
     "evaluate",
     "compare",
     "export",
+    "onnx",
     "score",
     "rank",
     "rank-jobs",
@@ -351,3 +353,43 @@ def test_a_dry_run_says_the_cost_and_leaves_nothing(tmp_path, sample):
     bill = json.loads(out.stdout)
     assert out.exit_code == 0 and bill["requests"] > 100 and bill["tokens"] > bill["requests"]
     assert not (tmp_path / "answers").exists() and not (tmp_path / "run" / "data").exists()
+
+
+# ---------------------------------------------------------------- graphs
+
+
+def test_graphs_are_added_to_a_model_and_used_from_then_on(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "model")
+    texts = "Head Chef\nSkills\nrice", "Chef wanted"
+    before = ContrastiveScorer(folder).load()
+    result = invoke("onnx", folder, "--json")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert report["fp32"]["largest_difference"] < 1e-4 and not report["int8"]["offered"]
+    after = ContrastiveScorer(folder).load()
+    assert (before.backend, after.backend) == ("torch", "onnx")
+    assert abs(before.score(*texts) - after.score(*texts)) < 0.01
+    with pytest.raises(ValueError, match="does not offer int8: no benchmark was given"):
+        ContrastiveScorer(folder, backend="onnx-int8").load()
+
+
+def test_a_graph_that_is_not_torchs_twin_is_not_chosen(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "model")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"x")
+    for gap in (None, 0.01):
+        (folder / "onnx" / "report.json").write_text(
+            json.dumps({"fp32": {"largest_difference": gap}})
+        )
+        seal(folder)
+        assert ContrastiveScorer(folder).load().backend == "torch"
+
+
+def test_graphs_without_a_model_start_from_the_default_one(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESUME_CONTRASTIVE_MODEL", str(model))
+    assert invoke("onnx", tmp_path / "new", "--json").exit_code == 0
+    assert (tmp_path / "new" / "onnx" / "model.onnx").is_file()
+    monkeypatch.setenv("RESUME_CONTRASTIVE_MODEL", "zero-shot")
+    result = invoke("onnx", tmp_path / "other", "--json")
+    assert result.exit_code == 1 and "export first" in json.loads(result.stdout)["error"]
+    assert not (tmp_path / "other").exists()

@@ -527,7 +527,7 @@ def test_another_back_end_is_one_import_away(backend, copy, monkeypatch):
 
 
 def test_bad_back_ends_are_sentences():
-    with pytest.raises(ValueError, match="backend must be one of torch, onnx, onnx-int8, got 'tf'"):
+    with pytest.raises(ValueError, match="one of auto, torch, onnx, onnx-int8, got 'tf'"):
         ContrastiveScorer("x", backend="tf")
     with pytest.raises(ValueError, match="the zero-shot encoder has no ONNX graph"):
         ContrastiveScorer("zero-shot", backend="onnx")
