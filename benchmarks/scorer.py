@@ -3,10 +3,12 @@
     python benchmarks/scorer.py --out data/results/scorer.json
 
 The encoder is the zero-shot one (all-MiniLM-L6-v2) unless --model names a folder; the
-documents are made of the sample corpus. Import and first score run in fresh processes. Resumes of
-the latency figure have 800 words each and were never seen; the job is cached. The folder holds
-different PDF and DOCX files and ends as an HTML page with --explain 20. The load of the machine is
-recorded: with others at work, wall clock says little, so CPU seconds stand beside it.
+documents are made of the sample corpus. --onnx names a folder with ONNX graphs
+(`resume-contrastive onnx FOLDER`), whose first score stands beside torch's. Import and first score
+run in fresh processes. Resumes of the latency figure have 800 words each and were never seen; the
+job is cached. The folder holds different PDF and DOCX files and ends as an HTML page with
+--explain 20. The load of the machine is recorded: with others at work, wall clock says little, so
+CPU seconds stand beside it.
 """
 
 import argparse
@@ -149,6 +151,7 @@ def main() -> None:
 
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--model", default="zero-shot", help="model folder, or 'zero-shot'")
+    p.add_argument("--onnx", default="", help="model folder with graphs, for a second first score")
     p.add_argument("--runs", type=int, default=5, help="fresh processes for import and first score")
     p.add_argument("--resumes", type=int, default=30, help="new resumes of the latency figure")
     p.add_argument("--files", type=int, default=100, help="files of the folder")
@@ -159,6 +162,8 @@ def main() -> None:
     job = (SAMPLE / "documents" / "job.txt").read_text(encoding="utf-8")
     parts: dict = {"import": fresh(IMPORT, args.runs),
              "first_score": fresh(FIRST, args.runs, args.model, texts(300, 1)[0], job)}
+    if args.onnx:
+        parts["first_score_onnx"] = fresh(FIRST, args.runs, args.onnx, texts(300, 1)[0], job)
     scorer = ContrastiveScorer(args.model).load()
     parts["new_resume"] = latency(scorer, job, args.resumes)
     parts["together"] = together(scorer, job, args.together)
@@ -170,6 +175,9 @@ def main() -> None:
                                     "n": a["n"]},
         "first score, cold, s": {"value": f"{b['wall']} (best {b['best']}, CPU {b['cpu']})",
                                  "n": b["n"]},
+        **({"first score, cold, ONNX, s": {
+            "value": "{wall} (best {best}, CPU {cpu})".format(**parts["first_score_onnx"]),
+            "n": parts["first_score_onnx"]["n"]}} if args.onnx else {}),
         "new 800-word resume, p50, s": {"value": f"{c['p50']} (best {c['best']}, CPU {c['cpu']})",
                                         "n": c["n"]},
         "new 800-word resume, p95, s": {"value": c["p95"], "n": c["n"]},
