@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['PALETTE', 'GREY', 'VERDICTS', 'SIDES', 'lightness', 'Look', 'looks', 'style', 'dot_interval', 'interval_bars',
+__all__ = ['PALETTE', 'GREY', 'VERDICTS', 'SIDES', 'CUT', 'lightness', 'Look', 'looks', 'style', 'dot_interval', 'interval_bars',
            'stacked_bars', 'dot_series', 'caption', 'unlabelled']
 
 # %% ../nbs/00j_plots.ipynb #7e77e2e0
@@ -178,6 +178,7 @@ def interval_bars(
 
 # %% ../nbs/00j_plots.ipynb #bd45386d
 SIDES = {"resumes": PALETTE[1], "adverts": PALETTE[3]}
+CUT = {"train": replace(PALETTE[3], hatch=""), "validation": PALETTE[2], "test": PALETTE[0]}
 
 
 def stacked_bars(
