@@ -23,6 +23,7 @@ from resume_contrastive.evidence import (
 )
 from .extractors import Taggers, extract_entities, find_taggers
 from .lexicon import Lexicon, Skill, default_lexicon
+from .plots import GREY, PALETTE, style
 from resume_contrastive.requirements import (
     REFERENCE,
     Evidence,
@@ -434,17 +435,20 @@ def plot_signals(
     signals: Mapping[str, np.ndarray],  # from `FiveSignals.signals`
     weights: Mapping[str, float] | None = None,  # None: `WEIGHTS`
     ax: Axes | None = None,  # drawn here; default: a new figure
-) -> Axes:  # one bar, cut into the mean points of each signal
+) -> Axes:  # for each signal the points it could give, and those it gives
     "Mean points that each signal adds to the score"
     import matplotlib.pyplot as plt
 
-    ax = ax or plt.subplots(figsize=(7, 1.8))[1]
-    left = 0.0
-    for name, weight in (weights or WEIGHTS).items():
-        points = 100 * weight * float(np.mean(signals[name]))
-        ax.barh([0], [points], left=left, label=f"{name} {points:.1f}")
-        left += points
-    ax.axvline(HISTORICAL_MEAN, color="black", lw=1, ls="--", label="historical mean 52.4")
-    ax.set(xlim=(0, 100), yticks=[], xlabel="points")
-    ax.legend(ncols=3, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.55), frameon=False)
+    most = {name: 100 * w for name, w in (weights or WEIGHTS).items()}
+    names, n = list(most)[::-1], np.size(next(iter(signals.values())))
+    made = [most[name] * float(np.mean(signals[name])) for name in names]
+    with style():
+        ax = ax or plt.subplots(figsize=(6.4, 2.2), layout="constrained")[1]
+        ax.barh(names, [most[name] for name in names], 0.7, color=GREY, alpha=0.3, label="possible")
+        ax.barh(names, made, 0.7, color=PALETTE[1].colour, label="mean of the pairs")
+        for y, (name, points) in enumerate(zip(names, made, strict=True)):
+            ax.annotate(f"{points:.1f} of {most[name]:.0f}", (most[name], y), (4, 0), va="center",
+                        textcoords="offset points", fontsize=8)
+        ax.set(xlim=(0, 1.2 * max(most.values())), xlabel=f"points of 100 (n = {n:,} pairs)")
+        ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return ax

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from .plots import PALETTE, style
+
 # %% auto #0
 __all__ = ['MiningConfig', 'band_ranks', 'score_limit', 'block_rows', 'ranked_blocks', 'top_k', 'MiningReport', 'MinedNegatives',
            'mine', 'mine_both', 'plot_scores']
@@ -393,18 +395,19 @@ def plot_scores(
     ax=None,  # matplotlib Axes; a new one when left out
 ):  # -> Axes
     "Distributions of the scores of positives and of their mined negatives."
-    if ax is None:
-        import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt
 
-        ax = plt.subplots(figsize=(6, 3))[1]
     lo, hi = mined.report.band
-    parts = (
-        ("their positives", mined.positive_score[np.unique(mined.pair, return_index=True)[1]]),
-        (f"mined negatives, ranks {lo} to {hi - 1} of {mined.report.pool:,}", mined.score),
-    )
-    bins = np.histogram_bin_edges(np.concatenate([x for _, x in parts]), 40)
-    for name, x in parts:
-        ax.hist(x, bins, alpha=0.6, label=f"{name} (n = {len(x):,})")
-    ax.set(xlabel="score", ylabel="count")
-    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
+    positive = mined.positive_score[np.unique(mined.pair, return_index=True)[1]]
+    bins = np.histogram_bin_edges(np.concatenate([positive, mined.score]), 30)
+    with style():
+        ax = ax or plt.subplots(figsize=(6, 3), layout="constrained")[1]
+        for x, look, name in (
+                (mined.score, PALETTE[2], f"mined negatives, ranks {lo} to {hi - 1} of "
+                                          f"{mined.report.pool:,} (n = {len(mined.score):,})"),
+                (positive, PALETTE[0], f"their positives (n = {len(positive):,})")):
+            ax.stairs(np.histogram(x, bins)[0], bins, color=look.colour, lw=1.6, label=name,
+                      fill=look is PALETTE[2], alpha=0.6 if look is PALETTE[2] else 1)
+        ax.set(xlabel="score", ylabel="pairs")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return ax

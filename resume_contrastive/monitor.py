@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .plots import looks, style
 from .store import plain, write_text
 
 # %% auto #0
@@ -84,18 +85,19 @@ class LiveTable:
 # %% ../nbs/06c_monitor.ipynb #88a807b9
 def plot_history(
     history: list[dict[str, float]],  # as in `TrainResult.history`
-    figures: Sequence[str],  # names of figures to draw
+    figures: Sequence[str],  # names of figures to draw, five at most (`ValueError`)
     ax: Any = None,  # matplotlib Axes; a new one if None
 ) -> Any:  # the Axes
     "Validation figures by epoch; epoch 0 is the start"
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
-    ax = ax or plt.subplots(figsize=(6, 3.2))[1]
-    styles = ("-", "--", ":", "-.")
-    for i, name in enumerate(figures):
-        ax.plot([row["epoch"] for row in history], [row.get(name) for row in history],
-                marker="o", markersize=4, linestyle=styles[i % 4], color=str(0.15 + 0.2 * (i % 3)),
-                label=name)
-    ax.set(xlabel="epoch (0 = before training)", ylabel="validation figure")
-    ax.legend(frameon=False)
+    with style():
+        ax = ax or plt.subplots(figsize=(6, 2.8), layout="constrained")[1]
+        for name, look in looks(list(figures)).items():
+            ax.plot([row["epoch"] for row in history], [row.get(name) for row in history],
+                    color=look.colour, marker=look.marker, linestyle=look.line, label=name)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set(xlabel="epoch (0 = before training)", ylabel="validation figure")
+        ax.legend(ncols=min(len(figures), 5), loc="lower left", bbox_to_anchor=(0, 1))
     return ax

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .documents import Document
+from .plots import style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -405,17 +406,21 @@ def plot_affinity(
     "Heat map of the affinities; a dot is unknown"
     import matplotlib.pyplot as plt
 
-    names, matrix = affinity
-    ax = ax or plt.subplots(figsize=(0.36 * len(names) + 2.2, 0.34 * len(names) + 1.8))[1]
-    ax.imshow(np.nan_to_num(matrix), cmap="Greys", vmin=0, vmax=1)
-    ax.set_xticks(range(len(names)), [n.title() for n in names], rotation=90, fontsize=8)
-    ax.set_yticks(range(len(names)), [n.title() for n in names], fontsize=8)
-    for i, j in np.ndindex(matrix.shape):
-        known = np.isfinite(matrix[i, j])
-        if i != j and (not known or matrix[i, j] >= near):
-            ax.text(j, i, f"{matrix[i, j]:.1f}"[1:] if known and matrix[i, j] < 0.95
-                    else "1" if known else "·", ha="center", va="center", fontsize=7,
-                    color="white" if known and matrix[i, j] > 0.5 else "black")
+    names, matrix = [n if len(n) < 4 else n.title() for n in affinity[0]], affinity[1]
+    shown = np.where(np.eye(len(names), dtype=bool), 0, np.nan_to_num(matrix))
+    with style():
+        ax = ax or plt.subplots(figsize=(0.3 * len(names) + 2.2, 0.28 * len(names) + 1.8))[1]
+        ax.imshow(shown, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+        ax.set_xticks(range(len(names)), names, rotation=90)
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(length=0)
+        ax.set_xlabel(f"affinity, 0 (white) to 1 (black); written from {near:g} on")
+        for i, j in np.ndindex(matrix.shape):
+            known = np.isfinite(matrix[i, j])
+            if i == j or not known or matrix[i, j] >= near:
+                text = "\N{BULLET}" if not known else f"{matrix[i, j]:.2f}".lstrip("0")
+                ax.text(j, i, "\N{MULTIPLICATION SIGN}" if i == j else text, ha="center",
+                        va="center", fontsize=7, color="white" if shown[i, j] > 0.6 else "black")
     return ax
 
 # %% ../nbs/00_pairs.ipynb #42888e4d

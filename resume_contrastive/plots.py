@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # %% auto #0
-__all__ = ['PALETTE', 'GREY', 'VERDICTS', 'lightness', 'Look', 'looks', 'style', 'dot_interval', 'interval_bars', 'caption',
-           'unlabelled']
+__all__ = ['PALETTE', 'GREY', 'VERDICTS', 'SIDES', 'CUT', 'lightness', 'Look', 'looks', 'style', 'dot_interval', 'interval_bars',
+           'stacked_bars', 'dot_series', 'caption', 'unlabelled']
 
 # %% ../nbs/00j_plots.ipynb #7e77e2e0
 def lightness(
@@ -174,6 +174,64 @@ def interval_bars(
     ax.set(xticks=range(len(names[0])), xticklabels=names[0], ylabel=label)
     if len(series) > 1:
         ax.legend()
+    return ax
+
+# %% ../nbs/00j_plots.ipynb #bd45386d
+SIDES = {"resumes": PALETTE[1], "adverts": PALETTE[3]}
+CUT = {"train": replace(PALETTE[3], hatch=""), "validation": PALETTE[2], "test": PALETTE[0]}
+
+
+def stacked_bars(
+    ax: Axes,  # drawn here
+    rows: Mapping[str, Mapping[str, float]],  # name -> part -> length; the first row on top
+    *,
+    label: str = "",  # of the axis: what is measured, and its unit
+    marks: Mapping[str, Look] | None = None,  # part -> look; default: `looks` in order
+) -> Axes:  # `ValueError` when there are no rows, or more parts than looks
+    "Lying bars cut into parts, hatched, with the legend above"
+    if not rows:
+        raise ValueError("there are no rows to draw")
+    marks = marks or looks(list(dict.fromkeys(p for row in rows.values() for p in row)))
+    y, left = range(len(rows) - 1, -1, -1), [0.0] * len(rows)
+    for part, look in marks.items():
+        length = [float(row.get(part, 0)) for row in rows.values()]
+        ax.barh(y, length, 0.78, left=left, color=look.colour, hatch=look.hatch, label=part,
+                edgecolor="white", linewidth=0.7)
+        left = [a + b for a, b in zip(left, length, strict=True)]
+    ax.set(yticks=y, yticklabels=list(rows), ylim=(-0.55, len(rows) - 0.45), xlabel=label)
+    ax.tick_params(axis="y", length=0)
+    ax.legend(ncols=len(marks), loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.2,
+              handlelength=1.6, columnspacing=1.4)
+    return ax
+
+
+def dot_series(
+    ax: Axes,  # drawn here
+    series: Mapping[str, Sequence[Mapping[str, Any]]],  # name -> rows; the same names in all
+    *,
+    label: str = "",  # of the axis: metric, unit and n
+    marks: Mapping[str, Look] | None = None,  # series -> look; default: `looks` in order
+) -> Axes:  # `ValueError` when the series name different rows
+    "Rows with a value and its interval for each series, the first row on top"
+    names = [[r["name"] for r in _checked(rows)] for rows in series.values()]
+    if not names or any(n != names[0] for n in names):
+        raise ValueError(f"all series must name the same rows, got {names}")
+    marks, last = marks or looks(list(series)), len(names[0]) - 1
+    step = 0.6 / max(len(series) - 1, 2)
+    for n, (name, rows) in enumerate(series.items()):
+        look, shift = marks[name], ((len(series) - 1) / 2 - n) * step
+        for y, row in enumerate(rows):
+            value, low, high = (_known(row, k) for k in ("value", "low", "high"))
+            at = last - y + shift
+            if low is not None:
+                ax.plot([low, high], [at, at], color=look.colour, lw=1.8, ls="-", marker="",
+                        alpha=0.7, solid_capstyle="butt")
+            ax.plot([value], [at], marker=look.marker, ls="", ms=5, color=look.colour,
+                    mfc=look.colour if low is not None else "white",
+                    label=None if y else name)
+    ax.set(yticks=range(last, -1, -1), yticklabels=names[0], ylim=(-0.6, last + 0.6), xlabel=label)
+    ax.legend(ncols=len(series), loc="lower left", bbox_to_anchor=(0, 1), borderpad=0.2,
+              handlelength=1, columnspacing=1.4)
     return ax
 
 # %% ../nbs/00j_plots.ipynb #dbcbc3d6

@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from .documents import Document
+from .plots import CUT, stacked_bars, style
 from .registry import TWIN, Groups, near_duplicates
 from .registry import LeakError as LeakError
 from .registry import TestRegistry as TestRegistry
@@ -255,18 +254,16 @@ def make_splits(
     return replace(result, table=pairs[[w in SPLITS for w in where]])
 
 # %% ../nbs/02_splits.ipynb #1a87a31b
-def _share_bars(counts: dict[str, Counter], ax: Axes | None) -> Axes:
-    "A bar for each category, cut at the shares of the splits"
+def _share_bars(counts: Mapping[str, Mapping[str, int]], ax: Axes | None) -> Axes:
+    "A bar for each category, cut at the shares of the splits, its number behind the name"
     import matplotlib.pyplot as plt
 
-    ax = ax or plt.subplots(figsize=(7, 0.3 * len(counts) + 1.2))[1]
-    names, left = sorted(counts, reverse=True), np.zeros(len(counts))
-    for split in SPLITS:
-        share = np.array([100 * counts[n][split] / sum(counts[n].values()) for n in names])
-        ax.barh(names, share, left=left, label=split)
-        left += share
-    ax.set(xlabel="resumes (%)", xlim=(0, 100))
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    share = {f"{name}  ({sum(n.values())})": {s: 100 * n[s] / sum(n.values()) for s in SPLITS}
+             for name, n in sorted(counts.items())}
+    with style():
+        ax = ax or plt.subplots(figsize=(7, 0.21 * len(share) + 1))[1]
+        stacked_bars(ax, share, label="resumes (%); their number in brackets", marks=CUT)
+        ax.set(xlim=(0, 100), xticks=(0, 20, 40, 60, 80, 90, 100))
     return ax
 
 
