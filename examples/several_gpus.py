@@ -44,36 +44,13 @@ def settings(args: argparse.Namespace) -> Any:
     return preset(args.preset, precision="bf16" if args.bf16 else "fp32", **changes)
 
 
-def build(run: Any, config: Any) -> tuple[Any, list, Callable]:
+def build(run: Any) -> tuple[Any, list, Callable]:
     """The model, its sources of pairs, and what turns documents into its input."""
-    from resume_contrastive.encoder import DualEncoder
-    from resume_contrastive.finetuning import TokenReader, load_text_encoder
-    from resume_contrastive.rounds import role_source, wrong_category
-    from resume_contrastive.sources import make_source
+    from resume_contrastive.rounds import parts_of, role_source, wrong_category
 
     role, *role_ids, _ = role_source(run)
     role.hard_resumes = wrong_category(run.data, role, *role_ids)
-    own, *own_ids = make_source("own-skills", ("own-skills",), run.data, run.fields, weight=1.0)
-    torch.manual_seed(run.config.seed)
-    means = torch.cat([x for s in (role, own) for x in s.guide])
-    heads = DualEncoder(means.shape[1], run.config.encoder).start_from(means)
-    if config.trainable == "head":
-        return heads, [own, role], run.fields
-    reader = TokenReader(run.embedder)
-    model = load_text_encoder(run.embedder, heads, trainable=config.trainable,
-                              dropout=config.dropout, micro_tokens=config.micro_tokens)  # fmt: skip
-
-    def tokens(documents: Any) -> Any:
-        return reader(run.data.for_encoder(documents))
-
-    sources = []
-    for source, ids in ((own, own_ids), (role, role_ids)):
-        sides = (tokens([side[i] for i in names])
-                 for side, names in zip((run.data.resumes, run.data.jobs), ids, strict=True))
-        resumes, jobs = sides
-        sources.append(replace(source, resumes=resumes, jobs=jobs))
-        sources[-1].known = source.known
-    return model, sources, tokens
+    return parts_of(run, role, run.config.seed)
 
 
 def record(run: Any, config: Any, model: Any, result: Any) -> None:
@@ -117,7 +94,7 @@ def main() -> None:
             run.encode()
         refuse_test_texts(run.folder / "data", [
             d for kind in ("resume", "job") for d in run.data.side(kind, "train", derived=True)])
-        model, sources, fields = build(run, config)
+        model, sources, fields = build(run)
         validate = make_validation(run.data, fields)
     result = train(model, sources, run.config.train, run.folder / "rounds/0", validate=validate,
                    select="select", key=[run.key_of("encode"), "several processes"])

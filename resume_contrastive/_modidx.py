@@ -1567,6 +1567,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'resume_contrastive/rounds.py'),
                                            'resume_contrastive.rounds.mine_stage': ( 'rounds.html#mine_stage',
                                                                                      'resume_contrastive/rounds.py'),
+                                           'resume_contrastive.rounds.parts_of': ('rounds.html#parts_of', 'resume_contrastive/rounds.py'),
                                            'resume_contrastive.rounds.read_trained': ( 'rounds.html#read_trained',
                                                                                        'resume_contrastive/rounds.py'),
                                            'resume_contrastive.rounds.role_source': ( 'rounds.html#role_source',

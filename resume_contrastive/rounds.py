@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from resume_contrastive.pipeline import Pipeline
 
 # %% auto #0
-__all__ = ['Trained', 'read_trained', 'role_source', 'wrong_category', 'fit', 'spread', 'train_stage', 'mine_round', 'mine_stage']
+__all__ = ['Trained', 'read_trained', 'role_source', 'wrong_category', 'parts_of', 'fit', 'spread', 'train_stage', 'mine_round',
+           'mine_stage']
 
 # %% ../nbs/09d_rounds.ipynb #19e5cd34
 @dataclass
@@ -97,6 +98,29 @@ def wrong_category(
     return np.array([[place.get(by_job.get(job_ids[j]), -1)] for _, j in role.pairs])
 
 # %% ../nbs/09d_rounds.ipynb #5ef7cdae
+def parts_of(
+    run: Pipeline,
+    role: Source,  # with its hard negatives, on cached vectors
+    seed: int,
+) -> tuple[Any, list[Source], Callable]:  # model, sources, documents -> the model's input
+    "What the run's settings train: the model as it starts, and every source of pairs"
+    c = run.config
+    own, _, _ = make_source("own-skills", ("own-skills",), run.data, run.fields, weight=1.0)
+    sources = [own] + [role] * (c.role_weight > 0)
+    if c.triple_weight and len(split_triples(run.data, "train")[0]) > 1:
+        sources.append(make_triples(run.data, run.fields, weight=c.triple_weight))
+    torch.manual_seed(seed)
+    means = torch.cat([x for s in (role, own) for x in s.guide])
+    model: Any = DualEncoder(means.shape[1], c.encoder).start_from(means)
+    if c.train.trainable == "head":
+        return model, sources, run.fields
+    reader = TokenReader(run.embedder)
+    model = load_text_encoder(run.embedder, model, trainable=c.train.trainable,
+                              dropout=c.train.dropout, micro_tokens=c.train.micro_tokens)
+    fields = lambda documents: reader(run.data.for_encoder(documents))  # noqa: E731
+    return model, [_as_tokens(run, s, fields) for s in sources], fields
+
+
 def fit(
     run: Pipeline,
     number: int,  # of the round
@@ -113,20 +137,7 @@ def fit(
                          "resume_contrastive.training.train from a script of your own")
     refuse_test_texts(run.folder / "data", [d for kind in ("resume", "job") for d in
                                             run.data.side(kind, "train", derived=True)])
-    own, _, _ = make_source("own-skills", ("own-skills",), run.data, run.fields, weight=1.0)
-    sources = [own] + [role] * (c.role_weight > 0)
-    if c.triple_weight and len(split_triples(run.data, "train")[0]) > 1:
-        sources.append(make_triples(run.data, run.fields, weight=c.triple_weight))
-    torch.manual_seed(seed)
-    means = torch.cat([x for s in (role, own) for x in s.guide])
-    model: Any = DualEncoder(means.shape[1], c.encoder).start_from(means)
-    fields: Callable = run.fields
-    if c.train.trainable != "head":
-        reader = TokenReader(run.embedder)
-        model = load_text_encoder(run.embedder, model, trainable=c.train.trainable,
-                                  dropout=c.train.dropout, micro_tokens=c.train.micro_tokens)
-        fields = lambda documents: reader(run.data.for_encoder(documents))  # noqa: E731
-        sources = [_as_tokens(run, s, fields) for s in sources]
+    model, sources, fields = parts_of(run, role, seed)
     result = train(model, sources, replace(c.train, seed=seed), folder,
                    validate=make_validation(run.data, fields), select="select",
                    key=[code_hash(), run.key_of("encode"), c.role_weight, c.triple_weight, number,

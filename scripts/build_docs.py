@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "resume_contrastive"
 DOCS, REPO = "https://docs.invalid/", "https://repo.invalid/"  # stand-ins, replaced in each page
 PAGES = {"CONTRIBUTING.md": "contributing.md", "data/README.md": "data.md"}  # also on the site
-HOWTO = ("data", "encoder", "gpus", "backend", "judge")  # nbs/howto_NAME.ipynb, in this order
+# nbs/howto_NAME.ipynb, in this order
+HOWTO = ("rank", "data", "recipes", "encoder", "gpus", "backend", "judge")
 ABOUT = ("glossary", "limits")  # notebooks of prose, before the pages above
 CDN = re.compile(r"https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist")
 WEB_FONT = re.compile(r"@import url\([\"']?https?://fonts\.[^)]*\);?")
