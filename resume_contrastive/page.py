@@ -122,7 +122,7 @@ def plot_differences(
                 _difference(ax, blend[tuple(r[k] for k in key)], -0.2 - y, PALETTE[1], "blend")
         ax.axvline(0, color="#444a4c", lw=1, ls="-", marker="", zorder=0)
         ax.set(yticks=[], ylim=(0.45 - len(head), 0.72), ylabel="what is asked",
-               xlabel=f"difference from {_the(head[0]['b'])}" if head else "difference")
+               xlabel=f"difference from {_the(head[0]['b'])}, in the row's metric" if head else "")
         ax.margins(x=0.22)
         ax.set_xlim(edge - 0.005, ax.get_xlim()[1])
         ax.spines["left"].set_visible(False)
