@@ -340,8 +340,8 @@ def plot_benchmark(
 
     rows = [r for r in report.rows if r["benchmark"] == benchmark and r["metric"] == metric]
     direction = direction or next((r["direction"] for r in rows), None)
-    rows = [r | {"name": r["system"]} for r in rows
-            if r["direction"] == direction and not np.isnan(r["value"])]
+    rows = [r | {"name": r["system"]} for r in rows  # a value may be nan, or None from a file
+            if r["direction"] == direction and not np.isnan(np.float64(r["value"]))]
     if not rows:
         raise ValueError(f"the report has no {metric} on {benchmark} {direction or ''}".rstrip())
     with style():

@@ -67,7 +67,7 @@ def plot_results(
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    valued = [r for r in report.rows if r["value"] is not None and not np.isnan(r["value"])]
+    valued = [r for r in report.rows if not np.isnan(np.float64(r["value"]))]  # also of None
     shown = [(c["benchmark"], c["direction"], c["metric"]) for c in headline_cells(valued)[0]]
     if not shown:
         raise ValueError("the report has no headline value to draw")
