@@ -217,16 +217,30 @@ def plot_reliability(
     calibration: Calibration,  # with `bins`
     ax: Any = None,  # a matplotlib Axes; None: a new one
 ) -> Any:  # the Axes
-    "Share of matches by score, both kinds weighing the same, beside the diagonal"
+    "Share of matches by score, both kinds weighing the same, with Wilson's interval (1927)"
     import matplotlib.pyplot as plt
 
-    ax = ax or plt.figure(figsize=(4.2, 4)).add_subplot()
+    from resume_contrastive.plots import GREY, PALETTE, style
+
     n, hits = (sum(b[i] for b in calibration.bins) for i in (0, 1))
     odds = (n - hits) / max(hits, 1)  # a match weighs so much
-    rows = [(WIDTH * (i + 0.5), 100 * m * odds / (m * odds + k - m))
+    rows = [(WIDTH * (i + 0.5), *(100 * p * odds / (p * odds + 1 - p) for p in _wilson(m, k)))
             for i, (k, m) in enumerate(calibration.bins) if k >= 20]
-    ax.plot([0, 100], [0, 100], color="0.7", lw=1)
-    ax.plot(*zip(*rows, strict=True), "o-", color="tab:blue", ms=4)
-    ax.set(xlabel="score", ylabel="matches among validation pairs, %, balanced",
-           xlim=(0, 100), ylim=(0, 100))
+    with style():
+        ax = ax or plt.subplots(figsize=(4.2, 3.8), layout="constrained")[1]
+        ax.plot([0, 100], [0, 100], color=GREY, lw=1, ls="-", marker="", zorder=0)
+        x, share, low, high = zip(*rows, strict=True) if rows else [()] * 4
+        ax.vlines(x, low, high, color=PALETTE[0].colour, lw=1.6, alpha=0.45)
+        ax.plot(x, share, "o-", color=PALETTE[0].colour, lw=1.2)
+        ax.set(xlabel=f"score, 0 to 100 ({n:,} validation pairs, {hits:,} matches)",
+               ylabel="matches among validation pairs, %, balanced",
+               xlim=(-2, 102), ylim=(-2, 102), aspect="equal")
     return ax
+
+
+def _wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float, float]:
+    "A share with its 95 % interval, as if pairs were independent; n above 0"
+    p = hits / n
+    middle, reach = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = ((middle + s * reach) / (1 + z * z / n) for s in (-1, 1))
+    return p, max(low, 0.0), min(high, 1.0)

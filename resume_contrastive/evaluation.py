@@ -42,6 +42,7 @@ from resume_contrastive.benchmarks import (
 )
 
 # %% ../nbs/07_evaluation.ipynb #6d9c7c6c
+from .plots import dot_interval, style
 from resume_contrastive.metrics import (
     Difference,
     auc,
@@ -339,17 +340,14 @@ def plot_benchmark(
 
     rows = [r for r in report.rows if r["benchmark"] == benchmark and r["metric"] == metric]
     direction = direction or next((r["direction"] for r in rows), None)
-    rows = [r for r in rows if r["direction"] == direction][::-1]
+    rows = [r | {"name": r["system"]} for r in rows  # a value may be nan, or None from a file
+            if r["direction"] == direction and not np.isnan(np.float64(r["value"]))]
     if not rows:
         raise ValueError(f"the report has no {metric} on {benchmark} {direction or ''}".rstrip())
-    ax = ax or plt.subplots(figsize=(6, 0.8 + 0.36 * len(rows)))[1]
-    for y, r in enumerate(rows):
-        ax.plot([r["low"], r["high"]], [y, y], color="0.55", lw=2.5, solid_capstyle="butt")
-        ax.plot(r["value"], y, "D" if r["best"] else "o", color="black", ms=7 if r["best"] else 5)
-        ax.annotate(f"{r['value']:.2f}", (r["value"], y), (0, 6), textcoords="offset points",
-                    ha="center", fontsize=8, bbox=dict(fc="white", ec="none", pad=0.3))
-    ax.axvline(rows[0]["chance"], color="black", ls=":", lw=1)
-    ax.set(yticks=range(len(rows)), yticklabels=[r["system"] for r in rows], ylim=(-0.6, len(rows)),
-           xlabel=f"{metric}, {rows[0]['n']} queries ({r['aspect']}, {direction})", title=benchmark)
-    ax.spines[["top", "right"]].set_visible(False)
+    with style():
+        ax = ax or plt.subplots(figsize=(6, 0.8 + 0.36 * len(rows)), layout="constrained")[1]
+        dot_interval(ax, rows, chance=rows[0]["chance"],
+                     label=f"{metric}, {rows[0]['aspect']}, {direction.replace('->', ' → ')}, "
+                           f"n = {rows[0]['n']:,} queries")
+        ax.set_title(benchmark)
     return ax

@@ -16,6 +16,7 @@ import numpy as np
 
 from .reliability import plot_reliability
 from .five_signals import HISTORICAL_MEAN
+from .plots import GREY, PALETTE, looks, style
 from .store import write_json, write_text
 
 if TYPE_CHECKING:
@@ -101,71 +102,77 @@ def plot_differences(
     rows: Sequence[Mapping[str, Any]],  # from `differences(report, new, old)`
     more: Sequence[Mapping[str, Any]] = (),  # the same rows of a blend
     ax: Axes | None = None,  # drawn here; default: a new figure
-) -> Axes:  # headline rows only; the new score filled, the blend hollow
+) -> Axes:  # headline rows only; the new score a filled dot, the blend a hollow square
     "Paired differences on the headline metrics with their intervals"
     import matplotlib.pyplot as plt
 
     head = [r for r in rows if r["headline"]]
     key = ("benchmark", "direction", "metric")
     blend = {tuple(r[k] for k in key): r for r in more if r["headline"]}
-    ax = ax or plt.subplots(figsize=(7, 1 + 0.9 * len(head)))[1]
     places = [(r["aspect"], r["direction"]) for r in head]
     edge = min([0.0, *(r["low"] for r in (*head, *blend.values()) if r["low"] == r["low"])])
-    for y, r in enumerate(head):
-        name = r["aspect"] if places.count(places[y]) == 1 else r["benchmark"]
-        ax.text(edge, -y + 0.3, f"{name}: {_ASKED[r['direction']]}, {r['metric']}, n = {r['n']}",
-                fontsize=8.5, va="bottom", bbox=dict(fc="white", ec="none", pad=1.5))
-        for row, at, style in ((r, 0.12, dict(marker="o", mfc="black")),
-                               (blend.get(tuple(r[k] for k in key)), -0.18,
-                                dict(marker="s", mfc="white"))):
-            if row is None or np.isnan(row["low"]):
-                continue
-            line = "-" if style["mfc"] == "black" else "--"
-            ax.plot([row["low"], row["high"]], [at - y] * 2, color="0.45", lw=2, ls=line)
-            ax.plot([row["difference"]], [at - y], color="black", ms=6,
-                    label="blend" if line == "--" else row["a"], ls="", **style)
-            ax.annotate(f"{row['difference']:+.2f} {row['verdict']}", (row["high"], at - y), (5, 0),
-                        textcoords="offset points", va="center", fontsize=8,
-                        bbox=dict(fc="white", ec="none", pad=0.8))
-    ax.axvline(0, color="black", lw=1)
-    ax.set(yticks=[], ylim=(0.45 - len(head), 0.75),
-           xlabel=f"difference from {head[0]['b']}" if head else "")
-    ax.margins(x=0.22)
-    ax.set_xlim(edge - 0.005, ax.get_xlim()[1])
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    entries = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    ax.legend(entries.values(), entries, ncols=2, frameon=False, fontsize=8.5, loc="upper center",
-              bbox_to_anchor=(0.5, 1.02 + 0.24 / max(len(head), 1)))
+    with style():
+        ax = ax or plt.subplots(figsize=(7, 0.9 + 0.75 * len(head)), layout="constrained")[1]
+        for y, r in enumerate(head):
+            name = r["aspect"] if places.count(places[y]) == 1 else r["benchmark"]
+            ax.text(edge, 0.28 - y, f"{name}: {_ASKED[r['direction']]}, {r['metric']}, "
+                    f"n = {r['n']:,}", va="bottom", bbox=dict(fc="white", ec="none", pad=1.5))
+            _difference(ax, r, 0.1 - y, PALETTE[0], r["a"])
+            if tuple(r[k] for k in key) in blend:
+                _difference(ax, blend[tuple(r[k] for k in key)], -0.2 - y, PALETTE[1], "blend")
+        ax.axvline(0, color="#444a4c", lw=1, ls="-", marker="", zorder=0)
+        ax.set(yticks=[], ylim=(0.45 - len(head), 0.72), ylabel="what is asked",
+               xlabel=f"difference from {_the(head[0]['b'])}, in the row's metric" if head else "")
+        ax.margins(x=0.22)
+        ax.set_xlim(edge - 0.005, ax.get_xlim()[1])
+        ax.spines["left"].set_visible(False)
+        entries = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+        ax.legend(entries.values(), entries, ncols=2, loc="lower left", bbox_to_anchor=(0, 1),
+                  borderaxespad=0.1)
     return ax
+
+
+def _difference(ax: Axes, row: Mapping[str, Any], y: float, look: Any, name: str) -> None:
+    "One interval, its mark and its verdict; nothing where there is no interval"
+    if np.isnan(row["low"]):
+        return
+    ax.plot([row["low"], row["high"]], [y, y], color=look.colour, lw=2.4, ls=look.line, marker="",
+            alpha=0.55)
+    ax.plot([row["difference"]], [y], look.marker, ls="", color=look.colour, ms=7, label=name,
+            mfc=look.colour if look is PALETTE[0] else "white")
+    ax.annotate(f"{row['difference']:+.2f} {row['verdict']}", (row["high"], y), (5, 0),
+                textcoords="offset points", va="center", fontsize=8,
+                bbox=dict(fc="white", ec="none", pad=0.8))
 
 # %% ../nbs/08e_page.ipynb #83a9ae6d
 def plot_distributions(
     scores: Mapping[str, np.ndarray],  # system -> scores on 0 to 100
     ax: Axes | None = None,  # drawn here; default: a new figure
-) -> Axes:  # one outline for each system
+) -> Axes:  # one outline for each system, five at most
     "Histograms of the scores of each system, with the line at 50 and the historical mean"
     import matplotlib.pyplot as plt
 
-    ax = ax or plt.subplots(figsize=(7, 3))[1]
     flat = {name: np.asarray(x, dtype=float).ravel() for name, x in scores.items()}
     low, high = (f(f(x) for x in flat.values()) for f in (min, max)) if flat else (0, 100)
     bins = np.linspace(min(low, 0), max(high, 100), 41)
-    for (name, x), line, shade in zip(flat.items(), ("-", "--", "-.", ":"),
-                                      ("0", "0.35", "0.5", "0.2"), strict=False):
-        ax.hist(x, bins, weights=np.full(x.size, 100 / x.size), histtype="step", lw=1.8, ls=line,
-                color=shade, label=f"{name}, mean {x.mean():.1f}")
-    ax.axvline(50, color="0.6", lw=1)
-    ax.axvline(HISTORICAL_MEAN, color="0.6", lw=1, ls=":", label="mean 52.4, historical (given)")
-    ax.set(xlabel="score", ylabel="% of pairs")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(fontsize=8.5, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+    with style():
+        ax = ax or plt.subplots(figsize=(7, 3), layout="constrained")[1]
+        for name, look in looks(list(flat)).items():
+            x = flat[name]
+            share = 100 * np.histogram(x, bins)[0] / x.size
+            ax.stairs(share, bins, color=look.colour, ls=look.line, lw=1.8,
+                      label=f"{name}: mean {x.mean():.1f}, n = {x.size:,}")
+        ax.axvline(50, color=GREY, lw=1, ls="-", marker="", zorder=0)
+        ax.axvline(HISTORICAL_MEAN, color=GREY, lw=1.2, ls=":", marker="", zorder=0,
+                   label=f"historical mean {HISTORICAL_MEAN} (given)")
+        ax.set(xlabel="score, 0 to 100", ylabel="share of pairs, %", ylim=(0, None))
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1)
     return ax
 
 
 def _figure(draw: Sequence[Callable[[Axes], Any]], height: float, caption: str) -> str:
     "Panels as inline SVG, once for wide screens and once for phones; '' without matplotlib"
     try:
-        import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
         return ""
@@ -173,9 +180,8 @@ def _figure(draw: Sequence[Callable[[Axes], Any]], height: float, caption: str) 
     for name, width in (("wide", 8.6), ("narrow", 3.7)):
         shape = (1, len(draw)) if name == "wide" else (len(draw), 1)
         tall = height * (shape[0] if name == "narrow" else 1)
-        with matplotlib.rc_context({"svg.hashsalt": name + caption, "svg.fonttype": "none",
-                                    "font.size": 9, "font.family": "sans-serif"}):
-            figure, file = Figure(figsize=(width, tall), layout="tight"), io.StringIO()
+        with style(svg_hashsalt=name + caption, svg_fonttype="none", font_family="sans-serif"):
+            figure, file = Figure(figsize=(width, tall), layout="constrained"), io.StringIO()
             for f, ax in zip(draw, np.ravel(figure.subplots(*shape)), strict=True):
                 f(ax)
             figure.savefig(file, format="svg", metadata={"Date": None})
@@ -202,7 +208,7 @@ td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-s
 td:first-child,th:first-child{text-align:left}summary{cursor:pointer;padding:.3rem 0}
 .card{border-top:1px solid #ddd}.two{display:grid;grid-template-columns:1fr 1fr;gap:1rem 2rem}
 .bar{display:grid;grid-template-columns:8.6rem 1fr 3rem;align-items:center;font-size:.85rem}
-.bar i{display:block;height:.6rem;background:#888}.bar b{font-weight:400;text-align:right}
+.bar i{display:block;height:.6rem;background:#0b5f5b}.bar b{font-weight:400;text-align:right}
 .chip{display:inline-block;border:1px solid #555;border-radius:.3rem;padding:0 .4rem;
 margin:.1rem .2rem .1rem 0;font-size:.85rem}.missing{border-style:dashed;color:#555}
 @media(max-width:640px){.wide{display:none}.narrow{display:block}.two{grid-template-columns:1fr}

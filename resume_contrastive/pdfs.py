@@ -18,6 +18,7 @@ from .documents import Document, ReadError, document_from_text, read_folder
 from .five_signals import HISTORICAL_MEAN
 from .intervals import bootstrap_interval, bootstrap_statistic
 from .metrics import auc
+from .plots import GREY, PALETTE, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,22 +157,28 @@ def plot_scores(
     rows: Sequence[Mapping[str, Any]],  # records of `score_report`
     ax: Axes | None = None,  # drawn here; default: a new figure
 ) -> Axes:
-    "Middle half and 90 % of each system's scores: own category black, other categories grey"
+    "Mean, middle half and 90 % of each system's scores, for its own category and for others"
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(r["system"] for r in rows))[::-1]
-    ax = ax or plt.subplots(figsize=(6.5, 0.8 + 0.5 * len(names)))[1]
-    for r in rows:
-        if r["pairs"] == "all":
-            continue
-        own = r["pairs"] == "own category"
-        y, color = names.index(r["system"]) + (0.14 if own else -0.14), "black" if own else "0.6"
-        ax.plot([r["q05"], r["q95"]], [y, y], color=color, lw=1)
-        ax.plot([r["q25"], r["q75"]], [y, y], color=color, lw=4, solid_capstyle="butt",
-                label=r["pairs"] if r["system"] == names[-1] else None)
-        ax.plot(r["mean"], y, "o", color="white", mec=color, ms=5)
-    ax.axvline(HISTORICAL_MEAN, color="black", lw=1, ls="--", label="historical mean 52.4")
-    ax.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 100), xlabel="score, 0 to 100")
-    ax.legend(fontsize=8, frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
-    ax.spines[["top", "right"]].set_visible(False)
+    looks = {"own category": (0.14, PALETTE[0]), "other": (-0.14, PALETTE[2])}
+    with style():
+        ax = ax or plt.subplots(figsize=(6.5, 0.8 + 0.42 * len(names)), layout="constrained")[1]
+        for r in rows:
+            if r["pairs"] not in looks:
+                continue
+            shift, look = looks[r["pairs"]]
+            colour, marker = look.colour, look.marker
+            y = names.index(r["system"]) + shift
+            pairs = r["pairs"] if r["pairs"] != "other" else "other categories"
+            ax.plot([r["q05"], r["q95"]], [y, y], color=colour, lw=1, ls="-", marker="")
+            ax.plot([r["q25"], r["q75"]], [y, y], color=colour, lw=4, ls="-", marker="",
+                    solid_capstyle="butt")
+            ax.plot([r["mean"]], [y], marker, ls="", color=colour, mfc="white", ms=6,
+                    label=f"{pairs}, n = {r['n']:,}" if r["system"] == names[-1] else None)
+        ax.axvline(HISTORICAL_MEAN, color=GREY, lw=1.2, ls="--", marker="", zorder=0,
+                   label=f"historical mean {HISTORICAL_MEAN}")
+        ax.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 100),
+               xlabel="score, 0 to 100: mean, middle half and 90 % of the pairs")
+        ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1)
     return ax

@@ -137,7 +137,7 @@ def dot_interval(
         ax.plot([value], [y], marker=marker, ls="", color=look.colour, ms=7,
                 mfc=look.colour if low is not None else "white")
         ax.annotate(f"{value:.{digits}f}", (value, y), (0, 6), textcoords="offset points",
-                    ha="center", fontsize=8)
+                    ha="center", fontsize=8, bbox=dict(fc="white", ec="none", pad=0.2))
     if chance is not None:
         ax.axvline(chance, color=GREY, ls=":", lw=1.2, marker="", zorder=0)
         ax.annotate("chance", (chance, len(rows) - 0.35), (3, 0), textcoords="offset points",
@@ -254,9 +254,13 @@ def unlabelled(
     "The axes of a figure that lack a label"
     lacking = []
     for n, ax in enumerate(figure.axes):
-        named = [t.get_text() for t in (*ax.get_yticklabels(), *ax.get_xticklabels())]
+        shared = {"x": ax.get_shared_x_axes().get_siblings(ax),  # with itself
+                  "y": ax.get_shared_y_axes().get_siblings(ax)}
+        named = [t.get_text() for side in shared for a in shared[side]
+                 for t in getattr(a, f"get_{side}ticklabels")()]
         words = any(any(c.isalpha() for c in t) for t in named)  # names on an axis say what it is
-        for side, text in (("x", ax.get_xlabel()), ("y", ax.get_ylabel())):
+        for side, axes in shared.items():
+            text = any(getattr(a, f"get_{side}label")() for a in axes)
             if ax.axison and not text and not words:
                 lacking.append(f"axes {n}: {side}")
     return lacking

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .metrics import Interval, bootstrap_means, percentile_interval
+from .plots import GREY, looks, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -200,17 +201,18 @@ def plot_reliability(
     "Reliability diagram; systems differ by marker and line, so it reads in grey"
     import matplotlib.pyplot as plt
 
-    ax = ax or plt.subplots(figsize=(4.5, 4))[1]
-    ax.plot([0, 100], [0, 100], color="0.7", lw=1)
-    for (name, rows), mark, line in zip(curves.items(), "os^D", ("-", "--", ":", "-."),
-                                        strict=False):
-        x, y, low, high = (100 * np.array([r[k] for r in rows])
-                           for k in ("said", "found", "low", "high"))
-        ax.vlines(x, low, high, color="0.6", lw=1)
-        ax.plot(x, y, line, marker=mark, color="black", mfc="black" if mark == "o" else "white",
-                ms=5, lw=1.2, label=name)
-    ax.set(xlabel="score (said)", ylabel="matched pairs, %, balanced (found)", xlim=(-2, 102),
-           ylim=(-2, 102))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    with style():
+        ax = ax or plt.subplots(figsize=(4.2, 3.8), layout="constrained")[1]
+        ax.plot([0, 100], [0, 100], color=GREY, lw=1, ls="-", marker="", zorder=0)
+        for n, (name, look) in enumerate(looks(list(curves)).items()):
+            x, y, low, high = (100 * np.array([r[k] for r in curves[name]])
+                               for k in ("said", "found", "low", "high"))
+            ax.vlines(x, low, high, color=look.colour, lw=1.6, alpha=0.45)
+            ax.plot(x, y, ls=look.line, marker=look.marker, color=look.colour, lw=1.2,
+                    mfc="white" if n else look.colour,
+                    label=f"{name}, n = {sum(r['n'] for r in curves[name]):,}")
+        ax.set(xlabel="score that was given, 0 to 100",
+               ylabel="matched pairs that were found, %, balanced",
+               xlim=(-2, 102), ylim=(-2, 102), aspect="equal")
+        ax.legend(loc="lower right")
     return ax

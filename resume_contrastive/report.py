@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .evaluation import HEADLINE, EvaluationReport, plot_benchmark
+from .plots import style
 from .store import atomic_path
 
 # %% auto #0
@@ -60,22 +61,28 @@ def headline_markdown(
 def plot_results(
     report: EvaluationReport,  # from `evaluate`
     path: str | Path,  # a .png file
-) -> bool:  # False where matplotlib is not installed
+) -> bool:  # False where matplotlib is not installed; `ValueError` without a headline value
     "One picture: every benchmark's headline, all systems, with intervals"
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    shown = [(c["benchmark"], c["direction"], c["metric"])
-             for c in headline_cells(report.rows)[0]]
-    figure = Figure(figsize=(5 * min(len(shown), 3), 3.4 * -(-len(shown) // 3)), layout="tight")
-    axes = np.ravel(figure.subplots(-(-len(shown) // 3), min(len(shown), 3), squeeze=False))
-    for ax, (benchmark, direction, metric) in zip(axes, shown, strict=False):
-        plot_benchmark(report, benchmark, metric, direction, ax=ax)
-    for ax in axes[len(shown):]:
-        ax.set_axis_off()
-    with atomic_path(path) as tmp:
-        figure.savefig(tmp, dpi=110)
+    valued = [r for r in report.rows if not np.isnan(np.float64(r["value"]))]  # also of None
+    shown = [(c["benchmark"], c["direction"], c["metric"]) for c in headline_cells(valued)[0]]
+    if not shown:
+        raise ValueError("the report has no headline value to draw")
+    systems = len({r["system"] for r in valued})
+    rows, columns = -(-len(shown) // 3), min(len(shown), 3)
+    with style():
+        figure = Figure(figsize=(4.6 * columns, (0.9 + 0.32 * systems) * rows),
+                        layout="constrained")
+        axes = np.ravel(figure.subplots(rows, columns, squeeze=False))
+        for ax, (benchmark, direction, metric) in zip(axes, shown, strict=False):
+            plot_benchmark(report, benchmark, metric, direction, ax=ax)
+        for ax in axes[len(shown):]:
+            ax.set_axis_off()
+        with atomic_path(path) as tmp:
+            figure.savefig(tmp, dpi=110)
     return True
 
 # %% ../nbs/09c_report.ipynb #bdcf216f

@@ -15,6 +15,7 @@ from .benchmarks import Benchmark, Scorer
 from .documents import Document
 from .five_signals import completeness
 from .intervals import bootstrap_interval, bootstrap_statistic
+from .plots import dot_interval, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,18 +196,17 @@ def plot_bias(
     rows: Sequence[Mapping[str, Any]],  # records of `length_bias`
     metric: str = "slope",  # or 'overtaken'
     ax: Axes | None = None,  # drawn here; default: a new figure
-) -> Axes:
+) -> Axes:  # `ValueError` on another metric, or without rows
     "Each system's value with its interval; a fair system stands on the line"
     import matplotlib.pyplot as plt
 
-    rows = [r for r in rows if r["metric"] == metric][::-1]
-    ax = ax or plt.subplots(figsize=(6, 0.8 + 0.32 * len(rows)))[1]
-    for y, r in enumerate(rows):
-        ax.plot([r["low"], r["high"]], [y, y], color="0.55", lw=2.5, solid_capstyle="butt")
-        ax.plot(r["value"], y, "o", color="black", ms=5)
-    ax.axvline(0, color="black", lw=1, ls=":")
-    ax.set(yticks=range(len(rows)), yticklabels=[r["system"] for r in rows],
-           xlabel={"slope": "standard deviations for 100 words that say nothing",
-                   "overtaken": "share of other resumes passed by padding"}[metric])
-    ax.spines[["top", "right"]].set_visible(False)
+    units = {"slope": "standard deviations for 100 words that say nothing",
+             "overtaken": "share of other resumes passed by padding"}
+    if metric not in units:
+        raise ValueError(f"metric must be one of {', '.join(units)}, got {metric!r}")
+    rows = [{**r, "name": r["system"]} for r in rows if r["metric"] == metric]
+    with style():
+        ax = ax or plt.subplots(figsize=(6, 0.8 + 0.36 * len(rows)), layout="constrained")[1]
+        dot_interval(ax, rows, zero=True, digits=3, label=units[metric] + "".join(
+            f", n = {r['n']} resumes" for r in rows[:1]))
     return ax

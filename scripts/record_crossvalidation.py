@@ -6,8 +6,9 @@ cuts the rest 80 to 20 five times (groups of twins stay together), makes pairs, 
 triples anew inside each cut, trains each configuration on the larger part and asks the smaller one.
 It writes `data/results/crossvalidation.json`: each figure with its interval over the queries of all
 cuts, clustered by document (one that is asked in two cuts counts as one), and the paired
-differences of the default from the controls and of each configuration from the default. Finished
-cuts and configurations are kept in the run folder, so that a stopped study goes on.
+differences of the default from the controls and of each configuration from the default; and the
+means of each cut (`by_cut`). Finished cuts and configurations are kept in the run folder, so that a
+stopped study goes on.
 """
 
 import argparse
@@ -204,6 +205,19 @@ def measure(work: Path, cuts: int, run: Pipeline, profiles: Path, rjdb, only: st
     return results
 
 
+def by_cut(results: list[dict]) -> dict[str, dict[str, dict[str, list]]]:
+    """Figure -> 'n' and 'mean' -> system -> one number for each cut, in the order of the cuts."""
+    found: dict[str, dict[str, dict[str, list]]] = {}
+    for r in sorted(results, key=lambda r: r["cut"]):
+        for figure, pairs in r["figures"].items():
+            known = [v for _, v in pairs if v is not None]
+            to = found.setdefault(figure, {"n": {}, "mean": {}})
+            to["n"].setdefault(r["system"], []).append(len(known))
+            to["mean"].setdefault(r["system"], []).append(
+                round(sum(known) / len(known), 5) if known else None)
+    return found
+
+
 def main() -> None:
     """Cut, train, ask, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -238,7 +252,7 @@ def main() -> None:
                     values, systems[OLD][1], clusters)._asdict()
             rows.append(row)
     write_json(args.out, {
-        "rows": rows, "cuts": args.cuts, "config": asdict(run.config),
+        "rows": rows, "by_cut": by_cut(results), "cuts": args.cuts, "config": asdict(run.config),
         "data_hash": run.data.manifest["data_hash"], "seeds": list(range(args.cuts)),
         "code": code_hash(), "codes_of_results": len({r["code"] for r in results}),
         "machine": machine(), "versions": versions()})

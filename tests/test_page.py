@@ -11,6 +11,7 @@ from resume_contrastive.comparison import Comparison, Decision, DecisionRule, pa
 from resume_contrastive.documents import Document
 from resume_contrastive.five_signals import FiveSignals
 from resume_contrastive.page import captions, headline, plot_differences, write_page
+from resume_contrastive.plots import PALETTE, lightness
 from resume_contrastive.reliability import calibration_table
 
 CELLS = (("role pairs", "role", "resume->job", "nDCG@10"),
@@ -54,9 +55,11 @@ def test_the_caption_counts(new):
 def test_the_plot_shows_a_marker_for_each_row_and_needs_no_colour():
     c = made()
     ax = plot_differences(c.differences, c.blend_differences)
-    points = [x for x in ax.lines if x.get_marker() in ("o", "s")]
-    assert [x.get_xdata()[0] for x in points if x.get_marker() == "o"] == [0.1, 0.1, -0.1]
-    assert {x.get_color() for x in ax.lines} <= {"black", "0.45"}
+    new, blend = (k.marker for k in PALETTE[:2])
+    points = {m: [x for x in ax.lines if x.get_marker() == m] for m in (new, blend)}
+    assert [x.get_xdata()[0] for x in points[new]] == [0.1, 0.1, -0.1]
+    assert len(points[blend]) == 3 and {x.get_markerfacecolor() for x in points[blend]} == {"white"}
+    assert lightness(PALETTE[1].colour) - lightness(PALETTE[0].colour) > 10
     assert sum("better" in t.get_text() for t in ax.texts) == 3
 
 
