@@ -80,6 +80,12 @@ class Systems:
                 self.five(resumes, jobs), "TF-IDF": self.tfidf(resumes, jobs)}
 
 
+def drawn(first: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of n items, those with a match first, then any."""
+    order = rng.permutation(len(first))
+    return np.sort(order[np.argsort(~first[order], kind="stable")][:n])
+
+
 def rows_of(by_job: dict[str, np.ndarray], seed: int, **named) -> list[dict]:
     """A row with its interval over jobs for each measure."""
     rows = []
@@ -230,10 +236,10 @@ def main() -> int:
     start, p = perf_counter(), Pipeline(args.run, cache=args.cache)
     role, _ = split_benchmarks(p.data, "validation")
     rng = np.random.default_rng(args.seed)
-    rows = np.sort(rng.permutation(len(role.resumes))[:args.resumes])
+    rows = drawn((role.gains > 0).any(axis=1), args.resumes, rng)
     kept = role.gains[rows]
-    asked = np.flatnonzero((kept > 0).any(axis=0))  # a job whose pool holds a match
-    columns = np.sort(rng.permutation(asked)[:args.jobs])
+    columns = drawn((kept > 0).any(axis=0), args.jobs, rng)
+    asked = np.flatnonzero((kept > 0).any(axis=0))  # jobs whose pool holds a match
     resumes, jobs = [role.resumes[i] for i in rows], [role.jobs[j] for j in columns]
     systems = Systems(p)
     tokenizer = systems.embedder._load()[0]
@@ -289,10 +295,10 @@ def main() -> int:
                      "found by the scrubber": found_by(NAMES)},
         "names": sizes(tokenizer, names),
         "n": {"resumes": len(resumes), "jobs": len(jobs), "names": len(flat),
+              "matched_pairs": int((kept > 0).sum()), "jobs_with_a_match": len(asked),
               "verified_versions": sum(map(len, made)), "split": "validation"},
         "config": {"deals": DEALS, "ks": list(KS), "rbo_p": 0.9}, "seed": args.seed,
-        "data_hash": p.data.manifest["data_hash"] if "data_hash" in p.data.manifest
-        else read_json(args.run / "results.json")["data_hash"],
+        "data_hash": p.data.manifest["data_hash"],
         "model_sha256": hash_file(args.run / "model" / "model.safetensors"),
         "seconds": round(perf_counter() - start, 1), "code_sha256": code_hash(),
         "machine": machine(), "versions": versions("resume_contrastive", "numpy", "torch"),
