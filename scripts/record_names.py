@@ -18,6 +18,7 @@ import torch
 from resume_contrastive.benchmarks import tfidf_scorer
 from resume_contrastive.calibration import Calibration, scores_of
 from resume_contrastive.cleaning import contact_spans
+from resume_contrastive.documents import Document
 from resume_contrastive.encoder import load_dual_encoder
 from resume_contrastive.extractors import Taggers
 from resume_contrastive.five_signals import FiveSignals
@@ -44,6 +45,7 @@ from resume_contrastive.names import (
 )
 from resume_contrastive.pipeline import Pipeline
 from resume_contrastive.store import (
+    atomic_path,
     code_hash,
     hash_file,
     machine,
@@ -52,10 +54,11 @@ from resume_contrastive.store import (
     write_json,
 )
 from resume_contrastive.validation import split_benchmarks, split_triples
+from resume_contrastive.windows import FieldBatch, pool_fields
 
 ROOT = Path(__file__).resolve().parent.parent
 KS = (5, 10, 20)
-DEALS = 500
+DEALS = 400
 CHUNK = 7  # versions of all resumes scored in one call
 
 
@@ -69,11 +72,26 @@ class Systems:
         background = [*p.data.side("resume", "train"), *p.data.side("job", "train")]
         self.tfidf = tfidf_scorer(background)
         self.five = FiveSignals(lambda r, j: self.zero, background=background, taggers=Taggers())
+        self.cut: dict[tuple[str, str, str], list] = {}
+
+    def fields(self, documents: list) -> FieldBatch:
+        """`Embedder.fields`, which cuts each section once: versions share all of them but one."""
+        windows = []
+        for d in documents:
+            windows.append([])
+            for name, text in {"title": d.title, **d.sections}.items():
+                key = (d.kind, name, text)
+                if text and key not in self.cut:
+                    own = {"title": text} if name == "title" else {"sections": {name: text}}
+                    self.cut[key] = self.embedder.windows(Document(id="", kind=d.kind, **own))
+                windows[-1] += self.cut.get(key, [])
+        flat = [w for ws in windows for w in ws]
+        return pool_fields(self.embedder.embed([w.text for w in flat]), windows)
 
     @torch.inference_mode()
     def __call__(self, resumes: list, jobs: list) -> dict[str, np.ndarray]:
         """System -> (n_resumes, n_jobs)."""
-        r, j = (self.embedder.fields(self.data.for_encoder(d)) for d in (resumes, jobs))
+        r, j = (self.fields(self.data.for_encoder(d)) for d in (resumes, jobs))
         learned = (self.model(r, "resume") @ self.model(j, "job").T).double().numpy()
         self.zero = (r.mean() @ j.mean().T).double().numpy()
         return {"learned": learned, "zero-shot": self.zero, "five signals":
@@ -84,6 +102,26 @@ def drawn(first: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Positions of n items, those with a match first, then any."""
     order = rng.permutation(len(first))
     return np.sort(order[np.argsort(~first[order], kind="stable")][:n])
+
+
+def score_versions(systems: Systems, made: list[list], jobs: list,
+                   path: Path | None) -> dict[str, np.ndarray]:
+    """System -> (n_versions, n_resumes, n_jobs), some versions at a time."""
+    found: dict[str, np.ndarray] = {}
+    if path and path.exists():
+        with np.load(path) as f:
+            found = dict(f)
+    total, start = len(made[0]), perf_counter()
+    for done in range(len(next(iter(found.values()), [])), total, CHUNK):
+        part = range(done, min(done + CHUNK, total))
+        for name, s in systems([m[v] for v in part for m in made], jobs).items():
+            s = s.reshape(len(part), len(made), len(jobs))
+            found[name] = np.concatenate([found[name], s]) if name in found else s
+        if path:
+            with atomic_path(path) as tmp, open(tmp, "wb") as f:
+                np.savez(f, **found)
+        print(f"{part[-1] + 1} of {total} versions, {perf_counter() - start:.0f} s", flush=True)
+    return found
 
 
 def rows_of(by_job: dict[str, np.ndarray], seed: int, **named) -> list[dict]:
@@ -143,12 +181,13 @@ def selections(scores: np.ndarray, cells: dict[str, list[int]], seed: int) -> li
     return rows
 
 
-def validity(systems: Systems, resumes: list, jobs: list, gains: np.ndarray, seed: int) -> list:
+def validity(systems: Systems, resumes: list, jobs: list, gains: np.ndarray,
+             bare: dict[str, np.ndarray], seed: int) -> list[dict]:
     """The skills go: do the scores fall? Somebody lacks support for requirements: who wins?"""
     rows = []
     has = [i for i, r in enumerate(resumes) if r.sections.get("skills")]
-    whole = [resumes[i] for i in has]
-    before, after = systems(whole, jobs), systems([r.without("skills") for r in whole], jobs)
+    before = {name: s[has] for name, s in bare.items()}
+    after = systems([resumes[i].without("skills") for i in has], jobs)
     asked, better, worse = split_triples(systems.data, "validation")
     unique = {j.id: j for j in asked}
     column = [list(unique).index(j.id) for j in asked]
@@ -172,17 +211,24 @@ def validity(systems: Systems, resumes: list, jobs: list, gains: np.ndarray, see
     return rows
 
 
-def mitigation(systems: Systems, resumes: list, jobs: list, gains: np.ndarray, headers: list,
-               order: list[int], seed: int) -> list[dict]:
-    """What the header costs, and what taking it off costs, in nDCG@10 of jobs' rankings."""
-    headed = [with_header(r, headers[v], str(v)) for r, v in zip(resumes, order, strict=True)]
-    stripped = [strip_header(r) for r in headed]
-    twice = [strip_header(r) for r in stripped]
-    found, rows = systems([*headed, *stripped, *resumes, *twice], jobs), []
-    for name, s in found.items():
-        with_it, without, never, again = (ndcg_at_k(x.T, gains.T) for x in np.split(s, 4))
-        for what, a, b in (("strip the header", without, with_it),
-                           ("strip where there is none", again, never)):
+def mitigation(systems: Systems, resumes: list, jobs: list, gains: np.ndarray,
+               headed: dict[str, np.ndarray], bare: dict[str, np.ndarray], made: list,
+               seed: int) -> list[dict]:
+    """nDCG@10 of the jobs' rankings: with headers, with headers taken off, and without any."""
+    fresh, rows = [], []  # what stripping leaves is scored again only where it is another text
+    for r, with_it in zip(resumes, made, strict=True):
+        fresh += [d for d in (strip_header(with_it), strip_header(r)) if d.text != r.text]
+    again = systems(fresh, jobs) if fresh else {}
+    for name, never in bare.items():
+        lines = iter(again.get(name, []))
+        off, off_never = never.copy(), never.copy()
+        for i, (r, with_it) in enumerate(zip(resumes, made, strict=True)):
+            for d, out in ((strip_header(with_it), off), (strip_header(r), off_never)):
+                if d.text != r.text:
+                    out[i] = next(lines)
+        for what, after, before in (("strip the header", off, headed[name]),
+                                    ("strip where there is none", off_never, never)):
+            a, b = (ndcg_at_k(x.T, gains.T) for x in (after, before))
             d = paired_difference(a, b, seed=seed)
             rows.append({"system": name, "what": what, "before": float(np.nanmean(b)),
                          "difference": d.difference, "low": d.low, "high": d.high, "n": d.n})
@@ -227,7 +273,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="run folder with a finished export")
     parser.add_argument("--cache", type=Path, help="folder of window vectors")
-    parser.add_argument("--resumes", type=int, default=150)
+    parser.add_argument("--scores", type=Path, help="an .npz where scores are kept, to go on with")
+    parser.add_argument("--resumes", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=50)
     parser.add_argument("--names", type=int, default=8, help="of each cell, at most")
     parser.add_argument("--seed", type=int, default=0)
@@ -237,9 +284,8 @@ def main() -> int:
     role, _ = split_benchmarks(p.data, "validation")
     rng = np.random.default_rng(args.seed)
     rows = drawn((role.gains > 0).any(axis=1), args.resumes, rng)
-    kept = role.gains[rows]
-    columns = drawn((kept > 0).any(axis=0), args.jobs, rng)
-    asked = np.flatnonzero((kept > 0).any(axis=0))  # jobs whose pool holds a match
+    columns = drawn((role.gains[rows] > 0).any(axis=0), args.jobs, rng)
+    gains = role.gains[np.ix_(rows, columns)]
     resumes, jobs = [role.resumes[i] for i in rows], [role.jobs[j] for j in columns]
     systems = Systems(p)
     tokenizer = systems.embedder._load()[0]
@@ -259,18 +305,15 @@ def main() -> int:
             for r, v in zip(resumes, first, strict=True)]
     for versions_, v in zip(made, first, strict=True):
         verify_headers(versions_, ["", *headers, header_of(flat[v], 1)])
-    scored: dict[str, list[np.ndarray]] = {}
-    total = len(headers) + 2
-    for done in range(0, total, CHUNK):
-        part = range(done, min(done + CHUNK, total))
-        for name, s in systems([m[v] for v in part for m in made], jobs).items():
-            scored.setdefault(name, []).extend(np.split(s, len(part)))
-        print(f"{part[-1] + 1} of {total}, {perf_counter() - start:.0f} s", flush=True)
+    scored = score_versions(systems, made, jobs, args.scores)
+    at = np.arange(len(made))
+    bare = {name: s[0] for name, s in scored.items()}
+    headed = {name: s[first + 1, at] for name, s in scored.items()}
     calibration = Calibration(**read_json(args.run / "model/config.json")["calibration"])
     out = {"edits": [], "more_than_same": [], "cells": [], "selections": []}
     for name, parts in scored.items():
-        bare, scores, moved = parts[0], np.stack(parts[1:-1]), parts[-1]
-        found = edits(scores, bare, moved, list(cells.values()))
+        scores = parts[1:-1]
+        found = edits(scores, parts[0], parts[-1], list(cells.values()))
         for edit, by_job in found.items():
             out["edits"] += rows_of(by_job, args.seed, system=name, edit=edit)
         out["more_than_same"] += [{"system": name, **r} for r in more_than_same(found, args.seed)]
@@ -279,15 +322,14 @@ def main() -> int:
         out["selections"] += [{"system": name, **r} for r in selections(scores, cells, args.seed)]
         spread = (scores - scores.mean(0)).mean(1) / scores.mean(0).std(0)
         out.setdefault("spread_of_names", {})[name] = float(spread.mean(1).std())
-    learned = np.stack(scored["learned"][1:-1])
-    points = scores_of(calibration, learned)
+    points = scores_of(calibration, scored["learned"][1:-1])
     per_job = (points.max(0) - points.min(0)).mean(0)  # of the names, for each job
     out["points"] = rows_of({"largest minus smallest of all names": per_job}, args.seed)
     stripped = [{strip_header(x).text for x in m[1:]} for m in made]
-    utility = mitigation(systems, resumes, [role.jobs[j] for j in asked], kept[:, asked], headers,
-                         first.tolist(), args.seed)
+    top = [m[v + 1] for m, v in zip(made, first, strict=True)]
+    utility = mitigation(systems, resumes, jobs, gains, headed, bare, top, args.seed)
     record = {
-        **out, "validity": validity(systems, resumes, jobs, kept[:, columns], args.seed),
+        **out, "validity": validity(systems, resumes, jobs, gains, bare, args.seed),
         "mitigation": utility,
         "stripped": {"resumes": len(made), "one text left": sum(len(s) == 1 for s in stripped),
                      "equal to the resume without a header": sum(
@@ -295,7 +337,8 @@ def main() -> int:
                      "found by the scrubber": found_by(NAMES)},
         "names": sizes(tokenizer, names),
         "n": {"resumes": len(resumes), "jobs": len(jobs), "names": len(flat),
-              "matched_pairs": int((kept > 0).sum()), "jobs_with_a_match": len(asked),
+              "matched_pairs": int((gains > 0).sum()),
+              "jobs_with_a_match": int((gains > 0).any(axis=0).sum()),
               "verified_versions": sum(map(len, made)), "split": "validation"},
         "config": {"deals": DEALS, "ks": list(KS), "rbo_p": 0.9}, "seed": args.seed,
         "data_hash": p.data.manifest["data_hash"],
