@@ -25,6 +25,7 @@ from resume_contrastive.five_signals import FiveSignals
 from resume_contrastive.metrics import (
     bootstrap_interval,
     bootstrap_means,
+    holm,
     ndcg_at_k,
     paired_difference,
     percentile_interval,
@@ -144,12 +145,17 @@ def edits(scores: np.ndarray, bare: np.ndarray, moved: np.ndarray, cells: list[l
     _, names = rotations(len(at), cells)
     shown = [scores[n, at] for n in names]
     flat = {v: c for c in cells for v in c}
-    following = np.array([[flat[v][(flat[v].index(v) + 1) % len(flat[v])] for v in n]
-                          for n in names])
+
+    def other(v: int, o: int) -> int:
+        """Each other name of the cell in turn."""
+        cell = flat[v]
+        return cell[(cell.index(v) + 1 + o % (len(cell) - 1)) % len(cell)]
+
+    same = [(a, scores[[other(v, o) for v in n], at]) for a, n in zip(shown, names, strict=True)
+            for o in range(max(map(len, cells)) - 1)]
     return {"name of another cell": averaged([edit_effects(a, b) for i, a in enumerate(shown)
                                               for j, b in enumerate(shown) if i != j]),
-            "name of the same cell": averaged([edit_effects(a, scores[n, at])
-                                               for a, n in zip(shown, following, strict=True)]),
+            "name of the same cell": averaged([edit_effects(a, b) for a, b in same]),
             "another address": edit_effects(shown[0], moved),
             "no header": averaged([edit_effects(a, bare) for a in shown])}
 
@@ -178,6 +184,8 @@ def selections(scores: np.ndarray, cells: dict[str, list[int]], seed: int) -> li
                      "dealt_low": float(np.quantile(dealt, 0.05)),
                      "p": float((1 + (dealt <= ratio + 1e-12).sum()) / (1 + DEALS)),
                      "rates": dict(zip(cells, rates.tolist(), strict=True)), "n": len(by_job)})
+    for row, p in zip(rows, holm([r["p"] for r in rows]), strict=True):
+        row["p_holm"] = float(p)
     return rows
 
 
@@ -200,7 +208,8 @@ def validity(systems: Systems, resumes: list, jobs: list, gains: np.ndarray,
             lower = np.where(mask, before[name] > after[name], np.nan)
             known = mask.any(axis=0)
             by_job = {f"{k}, {what}": np.nanmean(x[:, known], axis=0)
-                      for k, x in (("fall in SD", fall), ("share that falls", lower))}
+                      for k, x in (("fall in SD", fall), ("change in SD", np.abs(fall)),
+                                   ("share that falls", lower))}
             rows += rows_of(by_job, seed, system=name, test="without skills")
         at = np.arange(len(asked))
         good, bad = both[name][at, column], both[name][at + len(asked), column]
