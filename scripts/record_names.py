@@ -32,6 +32,7 @@ from resume_contrastive.metrics import (
 )
 from resume_contrastive.names import (
     NAMES,
+    between_excess,
     cell_effects,
     dealt_ratios,
     edit_effects,
@@ -319,7 +320,8 @@ def main() -> int:
     bare = {name: s[0] for name, s in scored.items()}
     headed = {name: s[first + 1, at] for name, s in scored.items()}
     calibration = Calibration(**read_json(args.run / "model/config.json")["calibration"])
-    out = {"edits": [], "more_than_same": [], "cells": [], "selections": []}
+    out = {"edits": [], "more_than_same": [], "cells": [], "excess": [],
+           "selections": []}
     for name, parts in scored.items():
         scores = parts[1:-1]
         found = edits(scores, parts[0], parts[-1], list(cells.values()))
@@ -328,6 +330,8 @@ def main() -> int:
         out["more_than_same"] += [{"system": name, **r} for r in more_than_same(found, args.seed)]
         out["cells"] += [{"system": name, **r} for r in cell_effects(scores, cells,
                                                                      seed=args.seed)]
+        out["excess"].append({"system": name, **between_excess(scores, list(cells.values()), flat,
+                                                               seed=args.seed)})
         out["selections"] += [{"system": name, **r} for r in selections(scores, cells, args.seed)]
         spread = (scores - scores.mean(0)).mean(1) / scores.mean(0).std(0)
         out.setdefault("spread_of_names", {})[name] = float(spread.mean(1).std())

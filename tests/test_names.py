@@ -216,6 +216,18 @@ def test_an_effect_of_single_names_is_no_effect_of_a_group():
     assert false <= 4  # ... and the deals know that they don't count
 
 
+def test_pairs_that_share_a_word_are_left_out():
+    scores = np.repeat(np.random.default_rng(4).normal(size=(1, 8, 3)), 4, axis=0)
+    scores[[1, 3]] += 1  # distances 1 inside both cells; 0, 1, 1, 0 between them
+    unit, cells = (1 / scores[0].std(axis=0)).mean(), [[0, 1], [2, 3]]
+    found = N.between_excess(scores, cells, deals=10)
+    assert found["excess"] == pytest.approx((0.5 - 1) * unit)
+    found = N.between_excess(scores, cells, ["A X", "B Y", "C X", "D Z"], deals=10)
+    assert found["excess"] == pytest.approx((2 / 3 - 1) * unit)
+    with pytest.raises(ValueError, match="two cells"):
+        N.between_excess(scores, [[0, 1, 2, 3]])
+
+
 # ------------------------------------------------------------------ the record
 
 
