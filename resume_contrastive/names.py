@@ -204,7 +204,7 @@ def edit_effects(
     out["rbo"] = np.array([rbo(a, b, p) for a, b in zip(*order, strict=True)])
     return out
 
-# %% ../nbs/07g_names.ipynb #02604d31
+# %% ../nbs/07g_names.ipynb #b55f4eb4
 def rotations(
     n: int,  # resumes
     cells: Sequence[Sequence[int]],  # names of each cell, by number
@@ -224,7 +224,7 @@ def selection_rates(
     cells: Sequence[Sequence[int]],  # names of each cell
     k: int = 10,  # resumes selected for a job
 ) -> np.ndarray:  # (n_j, C) share of a cell's resumes that are among the first k
-    "Selection rates by cell over all rounds; `ValueError` when k is not below the number of resumes"
+    "Selection rates by cell over all rounds; `ValueError` when k leaves nobody out"
     n, m = scores.shape[1:]
     if not 0 < k < n:
         raise ValueError(f"k must be 1 to {n - 1}, got {k}")
@@ -245,7 +245,7 @@ def impact_ratio(
     top = rates.max(axis=-1)
     return np.divide(rates.min(axis=-1), top, out=np.full(top.shape, np.nan), where=top > 0)
 
-# %% ../nbs/07g_names.ipynb #96981c83
+# %% ../nbs/07g_names.ipynb #61e7804f
 def cell_effects(
     scores: np.ndarray,  # (n_names, n_r, n_j)
     cells: Mapping[str, Sequence[int]],  # cell -> its names
@@ -273,7 +273,7 @@ def cell_effects(
         row["p_holm"] = float(p)
     return rows
 
-
+# %% ../nbs/07g_names.ipynb #b1b4f598
 def between_excess(
     scores: np.ndarray,  # (n_names, n_r, n_j)
     cells: Sequence[Sequence[int]],  # names of each cell, one with two names at least
