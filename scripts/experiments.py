@@ -71,6 +71,7 @@ STAGES = (
     record("benchmarks", "every benchmark with its controls", 8, RUN),
     record("comparison", "the A/B and its decision", 4, RUN),
     record("calibration", "what a score means", 3, RUN),
+    record("names", "how far names move the scores", 15, RUN),
     record("suspicions", "false alarms of the checks for stuffed text", 8),
     record("small", "the model that comes with the package", 10, RUN),
 )
