@@ -1742,6 +1742,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'resume_contrastive.store.write_text': ('store.html#write_text', 'resume_contrastive/store.py')},
             'resume_contrastive.suspicions': { 'resume_contrastive.suspicions._HiddenWorker': ( 'suspicions.html#_hiddenworker',
                                                                                                 'resume_contrastive/suspicions.py'),
+                                               'resume_contrastive.suspicions._HiddenWorker.read': ( 'suspicions.html#_hiddenworker.read',
+                                                                                                     'resume_contrastive/suspicions.py'),
                                                'resume_contrastive.suspicions._add_row': ( 'suspicions.html#_add_row',
                                                                                            'resume_contrastive/suspicions.py'),
                                                'resume_contrastive.suspicions._hidden_docx': ( 'suspicions.html#_hidden_docx',
