@@ -217,7 +217,7 @@ def explain_text(
     lines += [f"odd: {printable(s)}" for s in e["suspicions"]]
     return "\n".join(lines)
 
-
+# %% ../nbs/09g_explain.ipynb #38e807ea
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8881}
 body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;max-width:72rem;padding:1rem;

@@ -59,7 +59,7 @@ def _made(path: Path, text: str | ReadError, kind: str, id: str, most: int) -> D
         _checked(len(text), kind, most)
     return document_from_text(text, kind, id=id, source=safe_name(path.name))
 
-# %% ../nbs/09h_rankings.ipynb #89c1d1d7
+# %% ../nbs/09h_rankings.ipynb #369a688b
 def read_one(
     path: str | Path,  # PDF, DOCX, text or JSON Resume
     kind: str,  # 'resume' or 'job'
@@ -94,9 +94,16 @@ def read_many(
 
 
 def _read_rows(path: Path, kind: str, most: int, strict: bool) -> tuple:
-    documents, lost = read_table(path, kind, strict=strict)
-    documents = [replace(d, source=safe_name(d.source)) for d in documents]
-    return documents, [{k: safe_name(v) for k, v in r.items()} for r in lost], {}
+    read, lost = read_table(path, kind, strict=strict)
+    documents, lost = [], [{k: safe_name(v) for k, v in r.items()} for r in lost]
+    for d in read:
+        try:
+            documents.append(replace(as_document(d, kind, most), source=safe_name(d.source)))
+        except ReadError as e:
+            if strict:
+                raise ReadError(f"{path}, {d.id}: {e}") from e
+            lost.append({"row": safe_name(d.source), "reason": str(e)})
+    return documents, lost, {}
 
 
 def _read_files(folder: Path, kind: str, most: int, strict: bool) -> tuple:
