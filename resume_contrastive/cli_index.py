@@ -127,10 +127,11 @@ def delete(folder: Folder, ids: Annotated[list[str], typer.Argument(help="Ids.")
     "Delete documents by id."
     from resume_contrastive.terminal import one_sentence
     from resume_contrastive.index import DocumentIndex
+    from resume_contrastive.rankings import safe_name
 
     with one_sentence(as_json):
         index = DocumentIndex(_there(folder))
-        record = {"deleted": index.delete(ids, kind)}
+        record = {"deleted": index.delete([safe_name(i) for i in ids], kind)}
         if erase:
             index.compact()
         _say(record, as_json)

@@ -48,6 +48,7 @@ def read_index(
 ) -> dict[str, Any] | None:  # what index.json says; None: nothing is there yet
     "Read an index's description; `ValueError` says in one sentence what is wrong with the folder"
     folder = Path(folder)
+    _unicode([folder])  # LanceDB opens no other
     path = folder / "index.json"
     if not folder.exists() and _set_aside(folder.resolve()):
         with _locked(folder):  # waits for a living process, undoes what a killed one began
@@ -115,12 +116,12 @@ def _newest(place: Path) -> int:  # 0: there is none
     names = [int(p.stem) for p in place.glob("*.manifest") if p.stem.isdigit()]
     return max((2**64 - 1 - n if n >> 63 else n for n in names), default=0)
 
-# %% ../nbs/09q_index_folder.ipynb #e61714ff
+# %% ../nbs/09q_index_folder.ipynb #cde2e193
 def _unicode(texts: Iterable[Any]) -> None:
     "`ValueError` on a text that can't be stored, such as a file's name that is not UTF-8"
     for text in texts:
         try:
             str(text).encode()
         except UnicodeEncodeError as e:
-            raise ValueError(f"{text[max(0, e.start - 20):e.end]!a} is no Unicode text; "
-                             "`rankings.safe_name` makes one of a file's name") from None
+            raise ValueError(f"{str(text)[max(0, e.start - 20):e.end]!a} is no Unicode text: "
+                             "an index has no other names (`rankings.safe_name`)") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 import os
 import stat
 from collections.abc import Callable
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ['CHUNK', 'WRITERS', 'safe_name', 'read_one', 'read_many', 'Ranking', 'rank_documents', 'rank_folder', 'ranking_json',
            'ranking_csv', 'ranking_html', 'check_output', 'write_ranking']
 
-# %% ../nbs/09h_rankings.ipynb #d3b193ce
+# %% ../nbs/09h_rankings.ipynb #4c16a7dd
 def safe_name(
     name: str,  # of a file, as the system gives it
 ) -> str:  # can be encoded, printed and stored; the same where the name is Unicode
@@ -38,7 +39,7 @@ def safe_name(
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _refused(path: Path, most: int) -> str:
+def _refused(path: Path, most: float) -> str:
     "Why a file isn't even opened, by what the system says about it; '' when it may be"
     try:
         found = path.stat()
@@ -59,7 +60,7 @@ def _made(path: Path, text: str | ReadError, kind: str, id: str, most: int) -> D
         _checked(len(text), kind, most)
     return document_from_text(text, kind, id=id, source=safe_name(path.name))
 
-# %% ../nbs/09h_rankings.ipynb #369a688b
+# %% ../nbs/09h_rankings.ipynb #72fa47eb
 def read_one(
     path: str | Path,  # PDF, DOCX, text or JSON Resume
     kind: str,  # 'resume' or 'job'
@@ -85,6 +86,8 @@ def read_many(
 ) -> tuple[list[Document], list[dict[str, str]], dict[str, Path]]:  # and (path, reason), id -> file
     "Documents of strangers, what was not read and why, and the file behind each document"
     folder = Path(folder)
+    if reason := _refused(folder, most=math.inf):
+        raise ReadError(f"{folder} {reason}")
     documents, lost, files = (_read_files if folder.is_dir() else _read_rows)(
         folder, kind, most, strict)
     if not documents:
@@ -176,6 +179,9 @@ def rank_documents(
         some = usable[n:n + CHUNK]
         raw = (scorer.similarities(some, [query])[:, 0] if kind == "resume"
                else scorer.similarities([query], some)[0])
+        if not all(map(math.isfinite, raw)):  # NaN has no place in an order, and JSON has no NaN
+            raise ValueError(f"{scorer.path} gives a similarity that is no number: its weights "
+                             "are damaged, export the model again")
         left |= {n + i: float(s) for i, s in enumerate(raw)}
         progress("scoring", min(n + CHUNK, len(usable)), len(usable))
     order = sorted(left, key=lambda i: -left[i])[:top]
