@@ -1,4 +1,4 @@
-"""Files, names and folders of strangers: each ends in a row or in a sentence, and none is hidden."""
+"""Files, names and folders of strangers: each ends in a row or a sentence, and none is hidden."""
 
 import csv
 import io
@@ -280,10 +280,10 @@ def test_a_large_text_is_refused_by_its_size(tmp_path, job, scorer, ending, monk
     monkeypatch.setattr(Path, "open", lambda self, *a, **k: (opened.append(self.name),
                                                             real(self, *a, **k))[1])  # fmt: skip
     found = rank_folder(scorer, job, place)
-    assert found.unreadable == [{"path": f"large{ending}",
-                                 "reason": "has 5,000,000 bytes; the limit is 800,000"}]  # fmt: skip
+    said = "has 5,000,000 bytes; the limit is 800,000"
+    assert found.unreadable == [{"path": f"large{ending}", "reason": said}]
     for kind in ("resume", "job"):
-        with pytest.raises(ReadError, match=r"has 5,000,000 bytes; the limit is 800,000"):
+        with pytest.raises(ReadError, match=said):
             rank_folder(scorer, place / f"large{ending}", place, kind)
     with pytest.raises(ReadError, match="has 5,000,000 bytes"):
         rank_folder(scorer, job, place, strict=True)
