@@ -42,6 +42,16 @@ class IndexConfig:
         if self.exact_up_to < 1000:  # an approximate index is trained on its rows
             raise ValueError(f"exact_up_to must be >= 1000, got {self.exact_up_to}")
 
+# %% ../nbs/09q_index_folder.ipynb #cde2e193
+def _unicode(texts: Iterable[Any]) -> None:
+    "`ValueError` on a text that can't be stored, such as a file's name that is not UTF-8"
+    for text in texts:
+        try:
+            str(text).encode()
+        except UnicodeEncodeError as e:
+            raise ValueError(f"{str(text)[max(0, e.start - 20):e.end]!a} is no Unicode text: "
+                             "an index has no other names (`rankings.safe_name`)") from None
+
 # %% ../nbs/09q_index_folder.ipynb #fb5fd300
 def read_index(
     folder: str | Path,  # of an index
@@ -115,13 +125,3 @@ def _newest(place: Path) -> int:  # 0: there is none
     "Version of the newest manifest of a table; LanceDB's names count down"
     names = [int(p.stem) for p in place.glob("*.manifest") if p.stem.isdigit()]
     return max((2**64 - 1 - n if n >> 63 else n for n in names), default=0)
-
-# %% ../nbs/09q_index_folder.ipynb #cde2e193
-def _unicode(texts: Iterable[Any]) -> None:
-    "`ValueError` on a text that can't be stored, such as a file's name that is not UTF-8"
-    for text in texts:
-        try:
-            str(text).encode()
-        except UnicodeEncodeError as e:
-            raise ValueError(f"{str(text)[max(0, e.start - 20):e.end]!a} is no Unicode text: "
-                             "an index has no other names (`rankings.safe_name`)") from None
