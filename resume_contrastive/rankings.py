@@ -150,7 +150,7 @@ class Ranking:
     meanings: dict[str, str]  # score -> what it means
     query_suspicions: list[str] = field(default_factory=list)  # what looks odd in the query itself
 
-
+# %% ../nbs/09h_rankings.ipynb #83ac7cab
 def rank_documents(
     scorer: ContrastiveScorer,
     query: Document,  # a job for resumes, a resume for jobs
