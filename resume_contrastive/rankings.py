@@ -60,7 +60,7 @@ def _made(path: Path, text: str | ReadError, kind: str, id: str, most: int) -> D
         _checked(len(text), kind, most)
     return document_from_text(text, kind, id=id, source=safe_name(path.name))
 
-# %% ../nbs/09h_rankings.ipynb #72fa47eb
+# %% ../nbs/09h_rankings.ipynb #1137adc0
 def read_one(
     path: str | Path,  # PDF, DOCX, text or JSON Resume
     kind: str,  # 'resume' or 'job'
@@ -95,7 +95,7 @@ def read_many(
                         f"{lost[0]['reason'] if lost else 'it has no records'}.")
     return documents, lost, files
 
-
+# %% ../nbs/09h_rankings.ipynb #30c0e432
 def _read_rows(path: Path, kind: str, most: int, strict: bool) -> tuple:
     read, lost = read_table(path, kind, strict=strict)
     documents, lost = [], [{k: safe_name(v) for k, v in r.items()} for r in lost]
