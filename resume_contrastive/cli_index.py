@@ -42,18 +42,26 @@ def _index(folder: Path, model: str) -> Any:
 
 
 def _say(record: dict[str, Any], as_json: bool) -> None:
+    from resume_contrastive.explain import printable
+    from resume_contrastive.terminal import console
+
     if as_json:
         print(json.dumps(record, indent=1, sort_keys=True))
-    else:
-        print("\n".join(f"{k:>10}  {v}" for k, v in record.items()))
+        return
+    lost = record.get("unreadable", [])
+    shown = record | ({"unreadable": len(lost)} if lost else {})
+    print("\n".join(f"{k:>10}  {printable(str(v))}" for k, v in shown.items() if v != []))
+    for r in lost:
+        name = printable(r.get("path") or r.get("row") or "")
+        console.print(f"not read: {name}: {printable(r['reason'])}", markup=False)
 
 
 def _add(folder: Path, source: Path, kind: str, model: str, as_json: bool, anew: bool) -> None:
     from resume_contrastive.bulk import read_encoded
     from resume_contrastive.terminal import one_sentence, progress_bars
-    from resume_contrastive.dataset import read_side
     from resume_contrastive.documents import read_documents
     from resume_contrastive.index import DocumentIndex
+    from resume_contrastive.rankings import read_many
 
     with one_sentence(as_json):
         if kind not in ("resume", "job"):
@@ -66,11 +74,12 @@ def _add(folder: Path, source: Path, kind: str, model: str, as_json: bool, anew:
             record = {"written": sum(index.add_rows(p) for p in parts)}
             index.optimize()
         else:
-            documents = (read_documents(source) if source.suffix == ".parquet"
-                         else read_side(source, kind)[0])
+            documents, lost, _ = ((read_documents(source), [], {}) if source.suffix == ".parquet"
+                                  else read_many(source, kind))
             with progress_bars() as move:
                 record = _index(folder, model).add(documents, on_batch=lambda c: move(
                     "encoding", sum(c.values()), len(documents)))
+            record["unreadable"] = lost
         _say(record, as_json)
 
 # %% ../nbs/09m_cli_index.ipynb #f65e2940
@@ -96,15 +105,18 @@ def query(folder: Folder, file: Annotated[Path, typer.Argument(help="PDF, DOCX o
     "Find the documents nearest to a file."
     from dataclasses import asdict
 
+    from resume_contrastive.explain import printable
+    from resume_contrastive.rankings import read_one
     from resume_contrastive.terminal import one_sentence
 
     with one_sentence(as_json):
-        hits = _index(_there(folder), model).query(
-            file, kind, top, where={"category": category} if category else None)
+        index = _index(_there(folder), model)
+        hits = index.query(read_one(file, "job" if kind == "resume" else "resume"), kind, top,
+                           where={"category": category} if category else None)
         if as_json:
             print(json.dumps([asdict(h) for h in hits], indent=1))
         for h in () if as_json else hits:
-            print(f"{h.rank:>4}  {h.score:5.1f}  {h.id}  {h.title}")
+            print(f"{h.rank:>4}  {h.score:5.1f}  {printable(h.id)}  {printable(h.title)}")
 
 
 @index_app.command(epilog="Example: resume-contrastive index delete index/ r1 r2 --erase")
@@ -115,10 +127,11 @@ def delete(folder: Folder, ids: Annotated[list[str], typer.Argument(help="Ids.")
     "Delete documents by id."
     from resume_contrastive.terminal import one_sentence
     from resume_contrastive.index import DocumentIndex
+    from resume_contrastive.rankings import safe_name
 
     with one_sentence(as_json):
         index = DocumentIndex(_there(folder))
-        record = {"deleted": index.delete(ids, kind)}
+        record = {"deleted": index.delete([safe_name(i) for i in ids], kind)}
         if erase:
             index.compact()
         _say(record, as_json)

@@ -29,21 +29,32 @@ Explain = Annotated[int | None, typer.Option(
                              "else none.")]
 
 
+def _mark(suspicions: list[str]) -> str:
+    "What the table says of a document"
+    from resume_contrastive.suspicions import NOT_CHECKED
+
+    unseen = [s.startswith(NOT_CHECKED) for s in suspicions]
+    return ", ".join(["look"] * (not all(unseen)) + ["not checked"] * any(unseen))
+
+
 def _show(ranking: Any) -> None:
     "The table on standard output, and what was not read on standard error"
     from resume_contrastive.explain import printable
 
     table = Table(title=f"{ranking.documents} documents, model {escape(ranking.model)}")
+    query = escape(printable(ranking.query))
+    if mark := _mark(ranking.query_suspicions):
+        table.caption = f"{query} itself: {mark}"
     for name, justify in (("rank", "right"), ("document", "left"), ("score", "right"),
                           ("title", "left"), ("odd", "left")):
         table.add_column(name, justify=justify)
     for r in ranking.rows:
         table.add_row(str(r["rank"]), escape(printable(r["id"])), f"{r['score']:.1f}",
-                      escape(printable(r["title"])), "look" if r["suspicions"] else "")
+                      escape(printable(r["title"])), _mark(r["suspicions"]))
     Console().print(table)
-    for r in ranking.rows:
-        for said in r["suspicions"]:
-            console.print(f"odd: {printable(r['id'])}: {printable(said)}", markup=False)
+    said = [(ranking.query, s) for s in ranking.query_suspicions]
+    for name, s in [*said, *((r["id"], s) for r in ranking.rows for s in r["suspicions"])]:
+        console.print(f"odd: {printable(name)}: {printable(s)}", markup=False)
     for r in ranking.unreadable:
         name = printable(r.get("path") or r.get("row") or "")
         console.print(f"not read: {name}: {printable(r['reason'])}", markup=False)
@@ -51,15 +62,17 @@ def _show(ranking: Any) -> None:
 
 def _rank(one: Path, many: Path, kind: str, model: str, top: int, explain: int | None,
           files: tuple[Path | None, Path | None], strict: bool, as_json: bool) -> None:
-    from resume_contrastive.rankings import rank_folder, ranking_json, write_ranking
+    from resume_contrastive.rankings import check_output, rank_folder, ranking_json, write_ranking
     from resume_contrastive.scorer import ContrastiveScorer
 
     with one_sentence(as_json):
         for path, ending in zip(files, (".csv", ".html"), strict=True):
             if path and path.suffix.lower() != ending:
                 raise ValueError(f"--{ending[1:]} {path} must end in {ending}")
-            if path and (path.is_dir() or any(p.is_file() for p in path.parents)):
-                raise ValueError(f"--{ending[1:]} {path} can't be written: name a file in a folder")
+            if path:
+                check_output(path)
+            if path and path.exists() and any(p.exists() and path.samefile(p) for p in (one, many)):
+                raise ValueError(f"--{ending[1:]} {path} would replace what is to be ranked")
         explained = (20 if files[1] else 0) if explain is None else explain
         with progress_bars() as move:
             ranking = rank_folder(ContrastiveScorer(model or None), one, many, kind, strict=strict,

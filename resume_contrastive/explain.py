@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .documents import Document
+from .documents import Document, ReadError, read_file
 from .suspicions import hidden_texts, suspicions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ __all__ = ['ZERO_SHOT_THRESHOLD', 'LEARNED_THRESHOLD', 'MOST_SENTENCES', 'NO_EVI
 
 # %% ../nbs/09g_explain.ipynb #ace9bd47
 ZERO_SHOT_THRESHOLD, LEARNED_THRESHOLD = 0.43, 0.36  # see `choose_threshold`
-MOST_SENTENCES = 600  # of one resume that are compared; the explanation says how many there were
+MOST_SENTENCES = 600  # of one resume that are compared; the explanation says how many were not
 NO_EVIDENCE = "no evidence found"
 
 
@@ -39,11 +39,12 @@ def sentences_of(
             for n, (a, b) in enumerate(sentence_spans(text))]
 
 
-def _sides(resume: Document, skills: Sequence[str]) -> tuple[list[Document], list[Document]]:
+def _sides(resume: Document, skills: Sequence[str], most: int = MOST_SENTENCES
+           ) -> tuple[list[Document], list[Document]]:
     "Sentences as resumes and requirements as jobs, for the encoder"
     said = [Document(id=f"{resume.id}:{s}:{n}", kind="resume", sections=(
         {} if s == "title" else {s: text}), title=text if s == "title" else "")
-            for s, n, text in sentences_of(resume)[:MOST_SENTENCES]]
+            for s, n, text in sentences_of(resume)[:most]]
     return said, [Document(id=s, kind="job", sections={"requirements": s}) for s in skills]
 
 
@@ -86,10 +87,10 @@ def _threshold(scorer: ContrastiveScorer) -> float:
 def evidence(
     resume: Document,  # the resume
     job: Document,  # the job
-    similarity: Any,  # (n_sentences, n_skills) array of `sentences_of` with the job's skills
+    similarity: Any,  # (n, n_skills) of the first n of `sentences_of` with the job's skills
     threshold: float,  # least similarity of a sentence that doesn't name the skill
 ) -> list[dict[str, Any]]:  # one for each requirement, required ones first
-    "The sentence that supports each requirement best, from similarities that are given"
+    "The sentence that supports each requirement best; named skills are found in all sentences"
     from resume_contrastive.requirements import (
         evidence_of,
         requirements_of,
@@ -97,7 +98,7 @@ def evidence(
         skills_shown,
     )
 
-    said = sentences_of(resume)[:len(similarity)]
+    said, n_read = sentences_of(resume), len(similarity)
     place = {(s, n): i for i, (s, n, _) in enumerate(said)}
     shown, mentions = skills_shown(resume), evidence_of(resume)
     earned, rows = skill_credits(shown), []
@@ -108,22 +109,23 @@ def evidence(
         credit, mention = earned.get(r.skill, (0.0, None))
         at = None if mention is None else place.get((mention.section, mention.sentence))
         refused = set(own["negated"]) | set(own["weak"])
-        free = [i for i in range(len(said)) if i not in refused]
-        best = max(free, key=lambda i: similarity[i, k], default=None)
+        near = [float(x) for x in similarity[:, k]] + [-math.inf] * (len(said) - n_read)
+        free = [i for i in range(n_read) if i not in refused]
+        best = max(free, key=near.__getitem__, default=None)
         if own["shown"]:
-            status, i = "named", max(own["shown"], key=lambda i: similarity[i, k])
+            status, i = "named", max(own["shown"], key=near.__getitem__)
         elif 0 < credit < 1 and at is not None:
             status, i = "implied", at
         elif own["negated"]:  # said by the resume itself: no likeness outweighs it
             status, i = "denied", None
-        elif best is not None and similarity[best, k] >= threshold:
+        elif best is not None and near[best] >= threshold:
             status, i = "similar", best
         else:
             status, i = "none", None
         rows.append({"skill": r.skill, "required": r.required, "status": status,
                      "sentence": NO_EVIDENCE if i is None else said[i][2],
                      "section": None if i is None else said[i][0],
-                     "similarity": None if i is None else round(float(similarity[i, k]), 3)})
+                     "similarity": None if i is None or i >= n_read else round(near[i], 3)})
     return sorted(rows, key=lambda row: not row["required"])
 
 # %% ../nbs/09g_explain.ipynb #bf89eb7d
@@ -132,23 +134,23 @@ def explain(
     resume: str | Path | Document,  # the resume; a file is also searched for hidden text
     job: str | Path | Document,  # the job
     *,
-    hidden: str | None = None,  # text of the file that can't be seen; None: look, if it is a file
+    hidden: str | ReadError | None = None,  # as of `hidden_texts`; None: look, if it is a file
+    most: int = MOST_SENTENCES,  # of the resume's sentences that are compared
 ) -> dict[str, Any]:  # JSON; see `explain_text`
     "Why a pair scores as it does: evidence by requirement, sections, skills, what looks odd"
     import numpy as np
 
     from resume_contrastive.calibration import describe, scores_of
     from resume_contrastive.requirements import coverage
-    from resume_contrastive.scorer import as_document
 
     if hidden is None:
         hidden = next(hidden_texts([resume]))[1] if isinstance(resume, Path) else ""
-    r, j = (as_document(x, kind, scorer.max_letters) for x, kind in
+    r, j = (_document(x, kind, scorer.max_letters) for x, kind in
             ((resume, "resume"), (job, "job")))
     found, names = coverage(r, j), [n for n, text in r.sections.items() if text]
     alone = [Document(id=f"{r.id}:{n}", kind="resume", sections={n: r.sections[n]}) for n in names]
     without = [r.without(n) for n in names] if len(names) > 1 or r.title else []
-    said, asked = _sides(r, [q.skill for q in found.requirements])
+    said, asked = _sides(r, [q.skill for q in found.requirements], most)
     vectors = scorer._encode([r, *alone, *without, j, *said, *asked], keep=False)
     n = 1 + len(alone) + len(without)
     raw = (vectors[:n] @ vectors[n]).astype(float)
@@ -156,6 +158,7 @@ def explain(
     said_vectors, asked_vectors = np.split(vectors[n + 1:], [len(said)])
     drops = [round(scores[0] - s, 2) for s in scores[1 + len(alone):]]
     needed = {q.skill for q in found.requirements if q.required}
+    total = len(sentences_of(r))
     return {
         "resume": r.id, "job": j.id, "score": scores[0],
         "meaning": describe(scorer.calibration, scores[0]),
@@ -166,8 +169,17 @@ def explain(
         "missing": sorted(found.missing),
         "missing_required": sorted(needed & set(found.missing)),
         "requirements": evidence(r, j, said_vectors @ asked_vectors.T, _threshold(scorer)),
-        "sentences": {"read": len(said), "of": len(sentences_of(r))},
+        "sentences": {"read": len(said), "of": total, "not_read": total - len(said)},
         "suspicions": suspicions(r, hidden)}
+
+
+def _document(item: str | Path | Document, kind: str, most: int) -> Document:
+    "As a document; what needs a parser is read in a process of its own, with a limit on its time"
+    from resume_contrastive.scorer import TEXTS, as_document
+
+    if isinstance(item, Path) and item.suffix.lower() not in TEXTS:
+        item = read_file(item, kind, workers=1)
+    return as_document(item, kind, most)
 
 # %% ../nbs/09g_explain.ipynb #26c5b493
 def printable(
@@ -178,6 +190,14 @@ def printable(
                    c.isspace() else " " for c in text)
 
 
+def _unread(e: dict[str, Any]) -> str:
+    "What the evidence has not looked at, as a sentence; '' when it has read all"
+    sentences = e["sentences"]
+    return (f"{sentences['not_read']:,} of {sentences['of']:,} sentences were searched for the "
+            "names of skills only, and not compared with the requirements."
+            if sentences["not_read"] else "")
+
+
 def explain_text(
     e: dict[str, Any],  # from `explain`
 ) -> str:  # some lines
@@ -185,17 +205,19 @@ def explain_text(
     lines = [f"score {e['score']:.1f}", e["meaning"], ""]
     for row in e["requirements"]:
         kind = "required" if row["required"] else "preferred"
-        near = "" if row["similarity"] is None else f" ({row['status']}, {row['similarity']:.2f})"
+        known = "" if row["similarity"] is None else f", {row['similarity']:.2f}"
+        near = f" ({row['status']}{known})" if row["section"] else ""
         lines.append(f"{row['skill']} [{kind}]: {printable(row['sentence'])}{near}")
     for name in ("matched", "implied", "missing", "missing_required"):
         lines.append(f"{name.replace('_', ' ')}: {', '.join(e[name]) or 'none'}")
     for name, score in e["sections"].items():
         lost = f", without it {-e['without'][name]:+.1f}" if name in e["without"] else ""
         lines.append(f"section {name}: alone {score:.1f}{lost}")
+    lines += [f"note: {_unread(e)}"] * bool(_unread(e))
     lines += [f"odd: {printable(s)}" for s in e["suspicions"]]
     return "\n".join(lines)
 
-
+# %% ../nbs/09g_explain.ipynb #38e807ea
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8881}
 body{font:16px/1.45 system-ui,sans-serif;margin:0 auto;max-width:72rem;padding:1rem;
@@ -265,7 +287,8 @@ def evidence_html(
     rows = []
     for row in e["requirements"]:
         kind = "required" if row["required"] else "preferred"
-        near = ("" if row["similarity"] is None else f"{row['similarity']:.2f} {row['status']}")
+        known = "" if row["similarity"] is None else f"{row['similarity']:.2f} "
+        near = f"{known}{row['status']}" if row["section"] else ""
         rows.append("<tr>" + cell(names[0], row["skill"]) + cell(names[1], kind)
                     + cell(names[2], row["sentence"], "none" if not row["section"] else "")
                     + cell(names[3], near) + "</tr>")
@@ -275,7 +298,8 @@ def evidence_html(
     parts = [html.escape(f"{n}: alone {s:.1f}" + (f", without it {-e['without'][n]:+.1f}"
                                                   if n in e["without"] else ""))
              for n, s in e["sections"].items()]
-    return (f"{odd_html(e['suspicions'])}{found}<p>Missing required skills: "
+    return (f"{odd_html([*e['suspicions'], *filter(None, [_unread(e)])])}{found}"
+            f"<p>Missing required skills: "
             f"{html.escape(missing)}</p>"
             f"<p><small>Sections: {'; '.join(parts) or 'none'}</small></p>")
 

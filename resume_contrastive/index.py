@@ -27,84 +27,23 @@ from resume_contrastive.bulk import (
     unit_vectors,
 )
 from .documents import Document
-from .scorer import ContrastiveScorer, as_document
-from resume_contrastive.store import (
-    _beside,
-    _locked,
-    _set_aside,
-    config_from,
-    read_json,
-    write_json,
+from resume_contrastive.index_folder import (
+    FORMAT,
+    IndexConfig,
+    _sentence,
+    _unicode,
+    read_index,
+    table_folder,
 )
+from .scorer import ContrastiveScorer, as_document
+from .store import _beside, _locked, config_from, write_json
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
 # %% auto #0
-__all__ = ['FORMAT', 'IndexConfig', 'read_index', 'DocumentIndex', 'Hit']
-
-# %% ../nbs/09k_index.ipynb #19f6dc02
-FORMAT = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class IndexConfig:
-    "How an index is stored and searched"
-
-    exact_up_to: int = 100_000  # rows of a side that are searched exactly; beyond: approximately
-    kind: str = "IVF_SQ"  # or 'IVF_PQ' (smaller), or 'IVF_HNSW_SQ' (a graph in each partition)
-    rows_per_partition: int = 1000  # of the approximate index
-    nprobes: int = 100  # partitions searched for a query
-    refine: int = 5  # times top_k candidates are compared by their whole vectors
-    batch: int = 256  # documents that are encoded and committed together
-    store_text: bool = False  # keep the sections too
-
-    def __post_init__(self):
-        if self.kind not in ("IVF_SQ", "IVF_PQ", "IVF_HNSW_SQ"):
-            raise ValueError(f"kind must be IVF_SQ, IVF_PQ or IVF_HNSW_SQ, got {self.kind!r}")
-        for name in ("rows_per_partition", "nprobes", "refine", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
-        if self.exact_up_to < 1000:  # an approximate index is trained on its rows
-            raise ValueError(f"exact_up_to must be >= 1000, got {self.exact_up_to}")
-
-# %% ../nbs/09k_index.ipynb #fb5fd300
-def read_index(
-    folder: str | Path,  # of an index
-) -> dict[str, Any] | None:  # what index.json says; None: nothing is there yet
-    "Read an index's description; `ValueError` says in one sentence what is wrong with the folder"
-    folder = Path(folder)
-    path = folder / "index.json"
-    if not folder.exists() and _set_aside(folder.resolve()):
-        with _locked(folder):  # waits for a process that lives, undoes what a killed one began
-            pass
-    if not path.is_file():
-        if folder.is_file():
-            raise ValueError(f"{folder} is a file. Name a folder for the index.")
-        if folder.is_dir() and any(folder.iterdir()):
-            raise ValueError(f"{folder} holds something else than an index. Name another folder.")
-        return None
-    meta = read_json(path)
-    found = meta.get("format") if isinstance(meta, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{folder} has index format {found!r}; this version reads {FORMAT}. "
-                         "Build the index again.")
-    kinds = {"model": str, "dim": int, "config": dict, "built": str}
-    if wrong := [k for k, t in kinds.items() if not isinstance(meta.get(k), t)]:
-        raise ValueError(f"{path} is damaged: no {', '.join(wrong)}. Build the index again.")
-    return meta
-
-
-@contextmanager
-def _sentence(folder: Path, doing: str) -> Iterator[None]:
-    "Turn what LanceDB raises on a damaged table into one sentence; only its calls stand inside"
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as e:
-        reason = " ".join(str(e).split())[:120] or type(e).__name__
-        raise ValueError(f"{doing} {folder} failed: its tables are damaged or another program's. "
-                         f"Build the index again. LanceDB says: {reason}") from e
+__all__ = ['DocumentIndex', 'Hit']
 
 # %% ../nbs/09k_index.ipynb #4b856eef
 class DocumentIndex:
@@ -113,7 +52,7 @@ class DocumentIndex:
     def __init__(
         self,
         folder: str | Path,  # made by the first `add` or `build`
-        encode: Encode | ContrastiveScorer | None = None,  # makes vectors; None: vectors come in
+        encode: Encode | ContrastiveScorer | None = None,  # None: vectors come in
         *,
         model: str = "",  # version of the model behind a function or behind vectors
         config: IndexConfig | None = None,  # None: as stored, else the defaults
@@ -155,8 +94,7 @@ class DocumentIndex:
         "The table of a side, None where there is none yet"
         if kind not in ("resume", "job"):
             raise ValueError(f"kind must be 'resume' or 'job', got {kind!r}")
-        place = self.folder / "tables" / f"{kind}.lance" / "_versions"
-        if meta is None or not any(place.glob("*.manifest")):  # a crash may leave a bare folder
+        if meta is None or table_folder(self.folder, kind, meta) is None:
             return None
         if self._open is None or self._open[0] != meta["built"]:
             self._open = (meta["built"], _connect(self.folder), {})
@@ -193,7 +131,18 @@ def _optimize(self: DocumentIndex) -> dict[str, str]:  # what was done for each 
                 elif fragments > 16 or (built and built.num_unindexed_rows > rows // 20):
                     table.optimize(cleanup_older_than=timedelta(hours=1))
                     done[kind] = "optimized"
+        _keep_versions(self)
     return done
+
+
+def _keep_versions(self: DocumentIndex) -> None:
+    "Write down how far the tables are, so that a manifest that is lost later is missed"
+    if meta := self._meta(needs_model=False):
+        tables = {k: self._table(k, meta) for k in ("resume", "job")}
+        with _sentence(self.folder, "reading"):
+            found = {k: t.version for k, t in tables.items() if t is not None}
+        if found != meta["versions"]:
+            write_json(self.folder / "index.json", meta | {"versions": found})
 
 
 def _vector_index(table: Any) -> Any:
@@ -240,6 +189,8 @@ def _add_batch(self: DocumentIndex, kind: str, batch: list[Document], counts: Co
     "Encode what is new or changed of a batch, and commit it"
     import numpy as np
 
+    for d in batch:
+        _unicode([d.id, d.title, d.category, d.source, *d.sections.values()])
     stored = _stored(self, kind, [d.id for d in batch])
     same, moved, fresh = [], [], []
     for d in batch:
@@ -253,7 +204,8 @@ def _add_batch(self: DocumentIndex, kind: str, batch: list[Document], counts: Co
     if fresh:
         vectors.append(unit_vectors(self.encode, fresh))
     if vectors:
-        rows = document_rows([*moved, *fresh], np.concatenate(vectors), text=self.config.store_text)
+        rows = document_rows([*moved, *fresh], np.concatenate(vectors),
+                                  text=self.config.store_text)
         _commit(self, kind, rows.drop_columns("kind"))
     counts["added"] += sum(d.id not in stored for d in fresh)
     counts["updated"] += len(moved) + sum(d.id in stored for d in fresh)
@@ -276,7 +228,7 @@ def _commit(self: DocumentIndex, kind: str, rows: pa.Table) -> None:
         meta = self._meta()
         if meta is None:
             meta = {"format": FORMAT, "model": self.model, "dim": dim, "config": self.config,
-                    "built": secrets.token_hex(8)}
+                    "built": secrets.token_hex(8), "versions": {}}
             write_json(self.folder / "index.json", meta)
         if dim != meta["dim"]:
             raise ValueError(f"{self.folder} holds vectors of {meta['dim']} numbers, got {dim}")
@@ -287,6 +239,7 @@ def _commit(self: DocumentIndex, kind: str, rows: pa.Table) -> None:
             else:
                 (table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
                  .execute(rows))
+        _keep_versions(self)
 
 
 def _add_rows(
@@ -328,6 +281,7 @@ def _delete(
     "Delete documents by id; no model is needed"
     if isinstance(ids, str):
         raise ValueError(f"give a list of ids, got the string {ids[:40]!r}")
+    _unicode(ids)
     gone = 0
     with self._writing():
         table = self._table(kind, self._meta(needs_model=False))
@@ -336,6 +290,7 @@ def _delete(
             with _sentence(self.folder, "deleting from"):
                 gone += table.count_rows(condition)
                 table.delete(condition)
+        _keep_versions(self)
     return gone
 
 # %% ../nbs/09k_index.ipynb #67f8e45d
@@ -346,13 +301,15 @@ def _compact(self: DocumentIndex) -> None:
         if meta is None:
             return
         with _beside(self.folder) as tmp:
-            new = _connect(tmp)
-            write_json(tmp / "index.json", meta | {"built": secrets.token_hex(8)})
+            new, versions = _connect(tmp), {}
             for kind in ("resume", "job"):
                 if (table := self._table(kind, meta)) is not None:
                     with _sentence(self.folder, "reading"):
                         rows = table.search().to_batches()
-                        new.create_table(kind, rows, schema=table.schema)
+                        made = new.create_table(kind, rows, schema=table.schema)
+                        versions[kind] = made.version
+            write_json(tmp / "index.json", meta | {"built": secrets.token_hex(8),
+                                                         "versions": versions})
     self._open = None
     self.optimize()
 
@@ -396,14 +353,21 @@ def _query(
     exact: bool = False,  # compare with every vector, whatever index there is
 ) -> list[Hit]:  # most similar first
     "Find documents; `ValueError` on another model, another dimension, or a bad filter"
-    if top_k < 1:
-        raise ValueError(f"top_k must be >= 1, got {top_k}")
+    probes, refine = nprobes or self.config.nprobes, refine or self.config.refine
+    for name, value in (("top_k", top_k), ("nprobes", probes), ("refine", refine)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
     condition, meta = sql_filter(where or {}), self._meta()
+    _unicode([condition])
     table = self._table(kind, meta)
     if table is None:
         return []
     vector = _query_vector(self, query, kind, meta["dim"])
     with _sentence(self.folder, "searching"):
+        if top_k * refine > 10_000:  # LanceDB takes the memory for what is asked, not what is there
+            n = max(1, table.count_rows())
+            top_k = min(top_k, n)
+            refine = min(refine, -(-n // top_k))
         search = table.search(vector).distance_type("cosine").limit(top_k)
         search = search.select([*KEPT[:4], "_distance"])
         if condition:
@@ -411,9 +375,9 @@ def _query(
         if exact:
             search = search.bypass_vector_index()
         else:
-            probes = nprobes or self.config.nprobes
+            probes = min(probes, 2**30)
             search = search.minimum_nprobes(probes).maximum_nprobes(0 if condition else probes)
-            search = search.refine_factor(refine or self.config.refine)
+            search = search.refine_factor(refine)
         rows = search.to_list()
     rows.sort(key=lambda r: (r["_distance"], r["id"]))
     scale = self.encode.calibration if isinstance(self.encode, ContrastiveScorer) else None
@@ -438,7 +402,7 @@ def _query_vector(self: DocumentIndex, query: Any, kind: str, dim: int) -> np.nd
 
 # %% ../nbs/09k_index.ipynb #c0024abe
 def _verify(self: DocumentIndex) -> dict[str, Any]:  # rows of each side, and how they are indexed
-    "Read every row; `ValueError` on an id twice, a vector not of length 1, or an unreadable file"
+    "Read all rows and indexes; `ValueError` on an id twice, a wrong length, or a lost file"
     meta, report = self._meta(needs_model=False), {}
     if meta is None:
         raise ValueError(f"there is no index in {self.folder}")
@@ -449,9 +413,13 @@ def _verify(self: DocumentIndex) -> dict[str, Any]:  # rows of each side, and ho
             seen: Counter[str] = Counter()
             for batch in table.search().select(["id", "content", "vector"]).to_batches():
                 names = batch["id"].to_pylist()
-                check_lengths(batch["vector"].flatten().to_numpy().reshape(len(names), -1), names)
+                vectors = batch["vector"].flatten().to_numpy().reshape(len(names), -1)
+                check_lengths(vectors, names)
                 seen.update(names)
-            built = _vector_index(table)
+            if (built := _vector_index(table)) and seen:  # its files are opened by a search only
+                search = table.search(vectors[0]).distance_type("cosine").limit(1)
+                search.nprobes(2**30).where(sql_filter({"id": names[0]}),
+                                            prefilter=True).to_list()
         if seen and seen.most_common(1)[0][1] > 1:
             raise ValueError(f"{self.folder} holds the {kind} {seen.most_common(1)[0][0]!r} twice.")
         report[kind] = {"rows": len(seen), "indexed": built.num_indexed_rows if built else 0,

@@ -8,22 +8,130 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
+import os
+import stat
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .documents import Document, document_from_text, read_table
 from .explain import cell, evidence_html, explain, head, odd_html, page, printable
+from .files import _LIGHT, ReadError, read_texts
+from .scorer import MAX_LETTERS, _checked, as_document
 from .store import write_text
-from .suspicions import hidden_texts, suspicions
+from .suspicions import NOT_CHECKED, hidden_texts, suspicions
 
 if TYPE_CHECKING:
-    from resume_contrastive.documents import Document
     from resume_contrastive.scorer import ContrastiveScorer
 
 # %% auto #0
-__all__ = ['CHUNK', 'WRITERS', 'Ranking', 'rank_documents', 'rank_folder', 'ranking_json', 'ranking_csv', 'ranking_html',
-           'write_ranking']
+__all__ = ['CHUNK', 'WRITERS', 'safe_name', 'read_one', 'read_many', 'Ranking', 'rank_documents', 'rank_folder', 'ranking_json',
+           'ranking_csv', 'ranking_html', 'check_output', 'write_ranking']
+
+# %% ../nbs/09h_rankings.ipynb #4c16a7dd
+def safe_name(
+    name: str,  # of a file, as the system gives it
+) -> str:  # can be encoded, printed and stored; the same where the name is Unicode
+    r"A file's name with bytes that are no UTF-8 written as \xe9"
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _refused(path: Path, most: float) -> str:
+    "Why a file isn't even opened, by what the system says about it; '' when it may be"
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return ""  # reading says why
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        return "is no file but a pipe, a socket or a device"
+    if path.suffix.lower() in _LIGHT and found.st_size > 4 * most:  # a letter has 4 bytes at most
+        return f"has {found.st_size:,} bytes; the limit is {4 * most:,}"
+    return ""
+
+
+def _made(path: Path, text: str | ReadError, kind: str, id: str, most: int) -> Document:
+    "A document of what was read; `ReadError` when that is a reason, nothing, or far too much"
+    if isinstance(text, ReadError):
+        raise text
+    if len(text) > 4 * most:  # unpacked by a parser; repairing it would take minutes
+        _checked(len(text), kind, most)
+    return document_from_text(text, kind, id=id, source=safe_name(path.name))
+
+# %% ../nbs/09h_rankings.ipynb #1137adc0
+def read_one(
+    path: str | Path,  # PDF, DOCX, text or JSON Resume
+    kind: str,  # 'resume' or 'job'
+    most: int = MAX_LETTERS,  # letters that it may have
+) -> Document:  # `ReadError` names the file and the reason
+    "Read a file of a stranger: unread when too large, and parsed in a process of its own"
+    path = Path(path)
+    if reason := _refused(path, most):
+        raise ReadError(f"{path} {reason}")
+    ((_, text),) = read_texts([path], workers=1)
+    try:
+        return as_document(_made(path, text, kind, safe_name(path.stem), most), kind, most)
+    except ReadError as e:
+        raise ReadError(f"{path}: {e}") from e
+
+
+def read_many(
+    folder: str | Path,  # folder of files, or a CSV or JSONL table
+    kind: str,  # 'resume' or 'job'
+    most: int = MAX_LETTERS,  # letters that one document may have
+    *,
+    strict: bool = False,  # stop at the first file that can't be read
+) -> tuple[list[Document], list[dict[str, str]], dict[str, Path]]:  # and (path, reason), id -> file
+    "Documents of strangers, what was not read and why, and the file behind each document"
+    folder = Path(folder)
+    if reason := _refused(folder, most=math.inf):
+        raise ReadError(f"{folder} {reason}")
+    documents, lost, files = (_read_files if folder.is_dir() else _read_rows)(
+        folder, kind, most, strict)
+    if not documents:
+        raise ReadError(f"{folder} holds no readable {kind}: "
+                        f"{lost[0]['reason'] if lost else 'it has no records'}.")
+    return documents, lost, files
+
+# %% ../nbs/09h_rankings.ipynb #30c0e432
+def _read_rows(path: Path, kind: str, most: int, strict: bool) -> tuple:
+    read, lost = read_table(path, kind, strict=strict)
+    documents, lost = [], [{k: safe_name(v) for k, v in r.items()} for r in lost]
+    for d in read:
+        try:
+            documents.append(replace(as_document(d, kind, most), source=safe_name(d.source)))
+        except ReadError as e:
+            if strict:
+                raise ReadError(f"{path}, {d.id}: {e}") from e
+            lost.append({"row": safe_name(d.source), "reason": str(e)})
+    return documents, lost, {}
+
+
+def _read_files(folder: Path, kind: str, most: int, strict: bool) -> tuple:
+    documents, refused, names, files = [], {}, {}, {}
+    for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+        id = name = safe_name(path.name)
+        n = 1
+        while id in files:  # a name that is spelt as another one is shown
+            id = f"{name}#{(n := n + 1)}"
+        names[path], files[id] = id, path
+        if reason := _refused(path, most):
+            refused[path] = reason
+            if strict:
+                raise ReadError(f"{path} {reason}")
+    with closing(read_texts([p for p in names if p not in refused], strict=strict)) as texts:
+        for path, text in texts:
+            try:
+                document = _made(path, text, kind, names[path], most)
+                documents.append(as_document(document, kind, most))
+            except ReadError as e:
+                if strict:
+                    raise ReadError(f"{path}: {e}") from e
+                refused[path] = str(e)
+    return documents, [{"path": i, "reason": refused[p]} for p, i in names.items()
+                       if p in refused], files
 
 # %% ../nbs/09h_rankings.ipynb #70522e34
 CHUNK = 16  # documents that are scored between two moves of the bar
@@ -40,23 +148,22 @@ class Ranking:
     rows: list[dict[str, Any]]  # rank, id, score, title, suspicions and explanation, best first
     unreadable: list[dict[str, str]]  # path or row, and reason
     meanings: dict[str, str]  # score -> what it means
+    query_suspicions: list[str] = field(default_factory=list)  # what looks odd in the query itself
 
-
+# %% ../nbs/09h_rankings.ipynb #83ac7cab
 def rank_documents(
     scorer: ContrastiveScorer,
     query: Document,  # a job for resumes, a resume for jobs
     documents: list[Document],  # the other side
     *,
     unreadable: list[dict[str, str]] | None = None,  # what was not read, with its reason
-    hidden: dict[str, str] | None = None,  # document id -> text of its file that can't be seen
+    hidden: dict[str, str | ReadError] | None = None,  # document id -> as of `hidden_texts`
+    query_hidden: str | ReadError = "",  # the same of the query's file
     top: int | None = None,  # rows to return; None: all
     explained: int = 0,  # rows that are explained
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Ranking:  # `ReadError` only when no document is left
     "Rank documents for a query, with reasons and with what looks odd"
-    from resume_contrastive.documents import ReadError
-    from resume_contrastive.scorer import as_document
-
     if explained < 0 or (top is not None and top < 0):
         raise ValueError(f"top and explained must be >= 0, got {top} and {explained}")
     kind, hidden = "resume" if query.kind == "job" else "job", hidden or {}
@@ -72,6 +179,9 @@ def rank_documents(
         some = usable[n:n + CHUNK]
         raw = (scorer.similarities(some, [query])[:, 0] if kind == "resume"
                else scorer.similarities([query], some)[0])
+        if not all(map(math.isfinite, raw)):  # NaN has no place in an order, and JSON has no NaN
+            raise ValueError(f"{scorer.path} gives a similarity that is no number: its weights "
+                             "are damaged, export the model again")
         left |= {n + i: float(s) for i, s in enumerate(raw)}
         progress("scoring", min(n + CHUNK, len(usable)), len(usable))
     order = sorted(left, key=lambda i: -left[i])[:top]
@@ -81,12 +191,15 @@ def rank_documents(
         if n < explained:
             pair = (d, query) if kind == "resume" else (query, d)
             why = explain(scorer, *pair, hidden=unseen if kind == "resume" else "")
+            if kind == "job":
+                why["suspicions"] = []  # of the one resume: said once, beside the ranking
             progress("explaining", n + 1, min(explained, len(order)))
         rows.append({"rank": n + 1, "id": d.id, "score": round(scorer.calibration(left[i]), 2),
                      "title": d.title, "suspicions": suspicions(d, unseen), "explanation": why})
     meanings = {str(s): scorer.describe(s) for s in (30, 50, 70, 90)}
     return Ranking(query=query.id, kind=kind, model=scorer.path, documents=len(usable),
-                   rows=rows, unreadable=refused, meanings=meanings)
+                   rows=rows, unreadable=refused, meanings=meanings,
+                   query_suspicions=suspicions(query, query_hidden))
 
 # %% ../nbs/09h_rankings.ipynb #348d6e58
 def rank_folder(
@@ -101,18 +214,14 @@ def rank_folder(
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> Ranking:  # `ReadError` when the query can't be read, or nothing of the folder
     "Rank the files of a folder for one file"
-    from resume_contrastive.dataset import read_side
-    from resume_contrastive.scorer import as_document
-
-    one = as_document(Path(query), "job" if kind == "resume" else "resume", scorer.max_letters)
-    documents, about = read_side(folder, kind, strict=strict)
-    hidden: dict[str, str] = {}
-    if Path(folder).is_dir():
-        paths = [Path(folder) / d.id for d in documents]
-        for n, (path, text) in enumerate(hidden_texts(paths)):
-            hidden[path.name] = text
-            progress("looking at pages", n + 1, len(paths))
-    return rank_documents(scorer, one, documents, unreadable=about["rejected"], hidden=hidden,
+    one = read_one(query, "job" if kind == "resume" else "resume", scorer.max_letters)
+    documents, lost, files = read_many(folder, kind, scorer.max_letters, strict=strict)
+    ids, hidden = [d.id for d in documents if d.id in files], []
+    for n, (_, text) in enumerate(hidden_texts([query, *(files[i] for i in ids)])):
+        hidden.append(text)
+        progress("looking at pages", n + 1, len(ids) + 1)
+    return rank_documents(scorer, one, documents, unreadable=lost, query_hidden=hidden[0],
+                          hidden=dict(zip(ids, hidden[1:], strict=True)),
                           top=top, explained=explained, progress=progress)
 
 # %% ../nbs/09h_rankings.ipynb #ebcf96e1
@@ -135,7 +244,15 @@ def ranking_csv(
         why = r["explanation"] or {"missing_required": []}
         words = (r["title"], ", ".join(why["missing_required"]), " ".join(r["suspicions"]))
         writer.writerow([r["rank"], _safe(r["id"]), r["score"], *map(_safe, words)])
+    if ranking.query_suspicions:
+        said = f"The {_one(ranking)} itself: {' '.join(ranking.query_suspicions)}"
+        writer.writerow(["", _safe(ranking.query), "", "", "", _safe(said)])
     return out.getvalue()
+
+
+def _one(ranking: Ranking) -> str:
+    "What the query is"
+    return "job" if ranking.kind == "resume" else "resume"
 
 
 def _safe(text: str) -> str:
@@ -188,7 +305,8 @@ def ranking_html(
 ) -> str:  # a whole page, also without a network
     "A ranking as a page that sorts, with evidence, flags and unreadable files"
     many = "resumes" if ranking.kind == "resume" else "jobs"
-    flagged = sum(bool(r["suspicions"]) for r in ranking.rows)
+    looks = [[s.startswith(NOT_CHECKED) for s in r["suspicions"]] for r in ranking.rows]
+    flagged, unseen = sum(not all(x) for x in looks), sum(map(any, looks))
     heads = "".join(f"<th class='{'num' if n in (0, 2) else ''}'><button data-sort='{n}'>{c}"
                     "</button></th>" for n, c in enumerate(_COLUMNS))
     said = "".join(f"<li>{s}: {html.escape(m)}</li>" for s, m in ranking.meanings.items())
@@ -197,16 +315,33 @@ def ranking_html(
                    f"{cell('reason', r['reason'])}</tr>" for r in ranking.unreadable)
     body = (
         f"<p>{len(ranking.rows)} of {ranking.documents} {many}, {flagged} flagged, "
-        f"{len(ranking.unreadable)} not read. "
+        f"{f'{unseen} not checked, ' if unseen else ''}{len(ranking.unreadable)} not read. "
         f"Model: {html.escape(printable(ranking.model))}. A flag is a reason to look, not a "
         "verdict; it does not change the score.</p>"
         f"<details><summary>What a score means</summary><ul>{said}</ul></details>"
         f"<p><label>Find <input id='find' type='search'></label> <small>Sort: {sorts}</small></p>"
         f"<table id='ranking'><thead><tr>{heads}</tr></thead>"
         f"<tbody>{''.join(_row(r) for r in ranking.rows)}</tbody></table>")
+    if ranking.query_suspicions:
+        body = (f"<h2>The {_one(ranking)} itself</h2>{odd_html(ranking.query_suspicions)}" + body)
     if lost:
         body += (f"<h2>Not read</h2><table>{head(('file', 'reason'))}<tbody>{lost}</tbody></table>")
     return page(f"{many.title()} for {printable(ranking.query)}", body, _SORT)
+
+
+def check_output(
+    path: str | Path,  # a file that shall be written
+) -> None:
+    "`ValueError` when a file can't be written there; to be asked before the work, not after it"
+    path = Path(path)
+    try:
+        if path.is_dir() or any(p.is_file() for p in path.parents):
+            raise ValueError(f"{path} can't be written: name a file in a folder")
+        there = next(p for p in path.absolute().parents if p.exists())
+    except OSError as e:
+        raise ValueError(f"{path} can't be written ({e.strerror})") from e
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{path} can't be written: {there} takes no new files")
 
 
 WRITERS: dict[str, Callable[[Ranking], str]] = {".csv": ranking_csv, ".html": ranking_html}
@@ -220,7 +355,6 @@ def write_ranking(
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
         raise ValueError(f"{path} must end in {' or '.join(WRITERS)}")
-    if path.is_dir() or any(p.is_file() for p in path.parents):
-        raise ValueError(f"{path} can't be written: name a file in a folder")
+    check_output(path)
     write_text(path, WRITERS[path.suffix.lower()](ranking))
     return path

@@ -12,14 +12,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import READERS, FileLimits, ReadError, _serve, _Worker
+from resume_contrastive.files import (
+    _LIGHT,
+    READERS,
+    FileLimits,
+    ReadError,
+    _kind,
+    _serve,
+    _Worker,
+)
 from .formats import _docx_package
 
 if TYPE_CHECKING:
     from resume_contrastive.documents import Document
 
 # %% auto #0
-__all__ = ['REPEATS', 'REPEAT_SHARE', 'LISTED', 'LIST_SHARE', 'suspicions', 'hidden_texts']
+__all__ = ['REPEATS', 'REPEAT_SHARE', 'LISTED', 'LIST_SHARE', 'NOT_CHECKED', 'suspicions', 'hidden_texts']
 
 # %% ../nbs/09o_suspicions.ipynb #ddb2fa11
 REPEATS, REPEAT_SHARE = 12, 0.04  # mentions of one skill, and their share of all words
@@ -41,8 +49,9 @@ _ORDERS = tuple(re.compile(p, re.I) for p in (
     r"strong(?:est)? (?:fit|match)|excellent (?:fit|match)|exceptional)",
     r"\b(?:system prompt|developer message|jailbreak mode|new instructions?:)",
     r"<\|(?:im_start|im_end|system|endoftext)\|>|\[/?INST\]|<</?SYS>>|"
-    r"(?m:^#{2,} ?(?:system|instruction)s?[ \t]*:?[ \t]*$)"))
+    r"(?m:^#{2,} ?(?:system|instruction)s?[ \t]*+(?::[ \t]*)?$)"))
 _WORD = re.compile(r"\w[\w'’+#./-]*")
+NOT_CHECKED = "Not checked for text that can't be seen on the page"  # begins a sentence about it
 
 
 def _quoted(text: str, most: int = 80) -> str:
@@ -62,8 +71,8 @@ def _repeats(names: Counter, skills: dict[str, int], n_words: int) -> Iterator[s
 # %% ../nbs/09o_suspicions.ipynb #45fe1245
 def suspicions(
     document: Document,  # a resume or a job
-    hidden: str = "",  # text of its file that a reader doesn't see, from `hidden_texts`
-) -> list[str]:  # sentences; none when nothing looks odd
+    hidden: str | ReadError = "",  # text of its file that can't be seen, from `hidden_texts`
+) -> list[str]:  # sentences; none when nothing looks odd and all was checked
     "What looks odd in a document: repetition, lists without sentences, orders to software"
     from resume_contrastive.lexicon import default_lexicon, lower
 
@@ -88,7 +97,9 @@ def suspicions(
         found.append(f"{listed / n_words:.0%} of the words are skills in a row, without a sentence "
                      "around them.")
     found += _orders(document)
-    if hidden:
+    if isinstance(hidden, ReadError):
+        found.append(f"{NOT_CHECKED}: {' '.join(str(hidden).split())}.")
+    elif hidden:
         found.append(f"{len(_WORD.findall(hidden))} words can't be seen on the page (white, tiny, "
                      f"hidden or off the page), such as {_quoted(hidden)}.")
     return found
@@ -222,9 +233,13 @@ def _hidden_docx(data: bytes, limits: FileLimits) -> str:
                                         .strip()))
 
 # %% ../nbs/09o_suspicions.ipynb #9058076c
+_LOOKED = "looked"  # begins an answer: one without any word means "no text" to a reading process
+
+
 def _serve_hidden(limits: FileLimits) -> None:
     "A worker's life, with readers that return what can't be seen"
-    READERS.update({".pdf": _hidden_pdf, ".docx": _hidden_docx})
+    for kind, look in ((".pdf", _hidden_pdf), (".docx", _hidden_docx)):
+        READERS[kind] = lambda data, limits, look=look: f"{_LOOKED} {look(data, limits)}"
     _serve(limits)
 
 
@@ -233,17 +248,28 @@ class _HiddenWorker(_Worker):
 
     serves = ("resume_contrastive.suspicions", "_serve_hidden")
 
+    def read(self, path: Path) -> str | ReadError:
+        "The hidden text of one file, or why it isn't known"
+        try:
+            if _kind(path, self.limits) in _LIGHT:
+                return ""  # nothing is drawn
+            found = super().read(path)
+        except ReadError as e:
+            return e
+        except RuntimeError as e:  # no process could be started
+            return ReadError(str(e))
+        return found if isinstance(found, ReadError) else found.removeprefix(_LOOKED)
+
 
 def hidden_texts(
     paths: Sequence[str | Path],  # files of any kind
     limits: FileLimits | None = None,  # for each file
-) -> Iterator[tuple[Path, str]]:  # in the order given; '' where nothing is hidden
-    "The text of each file that a reader doesn't see; read in one process beside this one"
+) -> Iterator[tuple[Path, str | ReadError]]:  # in the order given; '' only where nothing is hidden
+    "The text of each file that a reader doesn't see, or why that isn't known; in a process beside"
     worker = _HiddenWorker(limits or FileLimits())
     try:
         for path in map(Path, paths):
-            heavy = path.suffix.lower() not in (".txt", ".md", ".json")
-            text = worker.read(path) if heavy else ""
-            yield path, "" if isinstance(text, ReadError) else " ".join(text.split())
+            text = worker.read(path)
+            yield path, text if isinstance(text, ReadError) else " ".join(text.split())
     finally:
         worker.stop()

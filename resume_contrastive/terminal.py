@@ -35,7 +35,9 @@ def one_sentence(
     try:
         yield
     except (ValueError, RuntimeError, OSError, ImportError) as e:
-        sentence = " ".join(str(e).split()) or type(e).__name__
+        from resume_contrastive.explain import printable
+
+        sentence = printable(" ".join(str(e).split())) or type(e).__name__
         if isinstance(e, ImportError):
             sentence += ". Install the extra that holds it: index, bulk, onnx or llm"
         if as_json:

@@ -278,6 +278,18 @@ def test_a_time_limit_ends_the_wait_and_keeps_the_place(module):
     work.pool.shutdown()
 
 
+def test_work_that_outlives_the_server_says_nothing(module, caplog):
+    work = module.Work(module.Settings(seconds=0.05, threads=1, warm="none"))
+
+    async def run():
+        with pytest.raises(module.Refused):
+            await work(time.sleep, 0.3)
+
+    asyncio.run(run())  # the loop is closed before the work ends
+    work.pool.shutdown()
+    assert not caplog.records
+
+
 def test_settings_name_what_is_wrong(module, monkeypatch):
     monkeypatch.setenv("RESUME_API_PENDING", "many")
     with pytest.raises(ValueError, match=r"RESUME_API_PENDING must be of type int, got 'many'"):

@@ -259,6 +259,98 @@ def test_a_damaged_folder_gives_a_sentence(index, how):
     assert len(str(e.value)) < 500
 
 
+def newest(table):
+    return min((table / "_versions").glob("*.manifest"))  # their names count down
+
+
+LOST = {  # what is deleted, and what the sentence names
+    "newest manifest": (lambda t: newest(t).unlink(), "newest that is left is 4"),
+    "all manifests": (lambda t: [p.unlink() for p in (t / "_versions").glob("*.manifest")],
+                      "no manifest is left"),
+    "table": (shutil.rmtree, "has lost resumes"),
+    "a data file": (lambda t: min((t / "data").iterdir()).unlink(), ".lance is missing"),
+    "a deletion file": (lambda t: min((t / "_deletions").iterdir()).unlink(), ".arrow is missing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_what_a_table_has_lost_is_named(index, how):
+    index.config = IndexConfig(batch=5)
+    index.add(resume(n) for n in range(20))
+    index.delete(["r3"], "resume")
+    assert index.verify()["resume"]["rows"] == 19
+    lose, said = LOST[how]
+    lose(index.folder / "tables" / "resume.lance")
+    fresh = DocumentIndex(index.folder, encode, model="m")
+    with pytest.raises(ValueError, match="Restore the folder from a copy, or delete it") as e:
+        fresh.verify()
+    assert said in str(e.value) and len(str(e.value)) < 600
+    with pytest.raises(ValueError, match="damaged"):
+        fresh.query(JOB, "resume")
+    if "manifest" in how or how == "table":
+        with pytest.raises(ValueError, match="damaged"):  # no commit hides the loss
+            fresh.add([resume(99)])
+
+
+def test_a_lost_file_of_an_approximate_index_is_named(tmp_path):
+    config = IndexConfig(exact_up_to=1000, rows_per_partition=200)
+    index = DocumentIndex(tmp_path / "i", model="m", config=config)
+    x = np.random.default_rng(0).normal(size=(1100, 8)).astype("float32")
+    docs = [Document(id=f"r{n}", kind="resume") for n in range(1100)]
+    index.add_rows(document_rows(docs, x / np.linalg.norm(x, axis=1, keepdims=True)))
+    index.optimize()
+    assert index.verify()["resume"]["search"] == "IVF_SQ"
+    files = sorted((tmp_path / "i" / "tables" / "resume.lance" / "_indices").rglob("*.*"))
+    assert len(files) == 4
+    for path in files:
+        data = path.read_bytes()
+        path.unlink()
+        with pytest.raises(ValueError, match=f"{path.name} is missing"):
+            DocumentIndex(tmp_path / "i").verify()
+        path.write_bytes(data)
+
+
+def test_an_older_index_and_its_copy_still_open(index, tmp_path):
+    index.add([resume(n) for n in range(5)])
+    meta = read_json(index.folder / "index.json")
+    assert meta.pop("versions") == {"resume": 1}
+    (index.folder / "index.json").write_text(json.dumps(meta))
+    assert DocumentIndex(index.folder, encode, model="m").verify()["resume"]["rows"] == 5
+    index.add([resume(9)])
+    index.compact()
+    assert read_json(index.folder / "index.json")["versions"] == {"resume": 1}
+    shutil.copytree(index.folder, tmp_path / "copy")
+    assert DocumentIndex(tmp_path / "copy").verify()["resume"]["rows"] == 6
+    for bad in ([1], {"resume": "1"}):
+        (tmp_path / "copy" / "index.json").write_text(json.dumps(meta | {"versions": bad}))
+        with pytest.raises(ValueError, match="is damaged: no versions"):
+            read_index(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("huge", [10**9, 10**18, 10**40])
+def test_huge_numbers_take_no_memory_and_odd_ones_are_refused(index, huge):
+    index.add([resume(n) for n in range(5)])
+    assert len(index.query(JOB, "resume", huge)) == 5
+    assert len(index.query(JOB, "resume", 2, nprobes=huge, refine=huge)) == 2
+    for bad in (dict(top_k=0), dict(top_k=2.5), dict(top_k=float("nan")), dict(nprobes=-1),
+                dict(refine=-1)):  # fmt: skip
+        with pytest.raises(ValueError, match="must be a whole number >= 1"):
+            index.query(JOB, "resume", **bad)
+
+
+def test_half_characters_are_refused_with_a_sentence(index):
+    index.add([resume(1)])
+    odd = "r\udce9"
+    for act in (lambda: index.add([Document(id=odd, kind="resume")]),
+                lambda: index.add([Document(id="a", kind="resume", title=odd)]),
+                lambda: index.delete([odd], "resume"),
+                lambda: index.query(JOB, "resume", where={"category": odd}),
+                lambda: DocumentIndex(index.folder / odd, encode, model="m")):  # fmt: skip
+        with pytest.raises(ValueError, match="is no Unicode text"):
+            act()
+    assert index.count() == 1
+
+
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "empty").mkdir()

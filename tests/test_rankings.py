@@ -101,7 +101,7 @@ def test_an_explanation_adds_up(scorer):
         alone = Document(id="a", kind="resume", sections={name: RESUME.sections[name]})
         assert e["sections"][name] == pytest.approx(scorer.score(alone, JOB), abs=0.02)
     assert set(e["missing_required"]) == {"Payroll", "Welding", "Menu development"}
-    assert e["sentences"] == {"read": 6, "of": 6} and e["suspicions"] == []
+    assert e["sentences"] == {"read": 6, "of": 6, "not_read": 0} and e["suspicions"] == []
     one = explain(scorer, Document(id="o", kind="resume", sections={"skills": "rice"}), JOB)
     assert one["without"] == {} and list(one["sections"]) == ["skills"]
 

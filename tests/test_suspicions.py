@@ -2,8 +2,8 @@
 
 import pytest
 
-from resume_contrastive.documents import Document, document_from_text
-from resume_contrastive.suspicions import hidden_texts, suspicions
+from resume_contrastive.documents import Document, ReadError, document_from_text
+from resume_contrastive.suspicions import NOT_CHECKED, hidden_texts, suspicions
 
 BODY = ("Cook\nExperience\nCooked rice for a hotel and led a team of four people for many years.\n"
         "Planned menus, bought food, trained staff and kept the kitchen clean every day.\n")
@@ -60,7 +60,7 @@ def test_long_hostile_text_takes_no_time_and_a_short_quotation():
     assert len(found) <= 8 and all(len(s) < 200 for s in found)
 
 
-def test_hidden_text_is_read_in_another_process_and_broken_files_hide_nothing(tmp_path):
+def test_hidden_text_is_read_in_another_process_and_broken_files_are_not_checked(tmp_path):
     docx = pytest.importorskip("docx")
     from docx.shared import RGBColor
 
@@ -74,7 +74,11 @@ def test_hidden_text_is_read_in_another_process_and_broken_files_hide_nothing(tm
     (tmp_path / "c.docx").write_bytes(b"PK\x03\x04 nothing")
     (tmp_path / "d.txt").write_text("plain")
     found = {p.name: t for p, t in hidden_texts(sorted(tmp_path.iterdir()))}
-    assert found == {"a.docx": "python sql", "b.pdf": "", "c.docx": "", "d.txt": ""}
+    broken = [found.pop("b.pdf"), found.pop("c.docx")]
+    assert found == {"a.docx": "python sql", "d.txt": ""}
+    for reason in broken:  # nobody has looked: it isn't clean
+        (sentence,) = suspicions(document_from_text(BODY, "resume", id="r"), reason)
+        assert isinstance(reason, ReadError) and sentence.startswith(NOT_CHECKED)
     (sentence,) = suspicions(document_from_text(BODY, "resume", id="r"), found["a.docx"])
     assert sentence.startswith("2 words can't be seen on the page")
 

@@ -20,7 +20,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -319,7 +319,12 @@ class Work:
             return found
         if not future.cancel():  # it runs on, and keeps its place until it ends
             self.pending += 1
-            future.add_done_callback(lambda f: loop.call_soon_threadsafe(self._ended, f))
+
+            def ended(f: Any) -> None:
+                with suppress(RuntimeError):  # the server has ended before it
+                    loop.call_soon_threadsafe(self._ended, f)
+
+            future.add_done_callback(ended)
         answer.cancel()
         raise Refused(504, "timeout", f"No answer within {self.settings.seconds:g} s.",
                       retry_after="5")  # fmt: skip
