@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resume_contrastive.index import DocumentIndex, IndexConfig
+from resume_contrastive.document_index import DocumentIndex, IndexConfig
 from resume_contrastive.store import code_hash, machine, versions, write_json
 
 PROBES = (1, 5, 10, 20, 50, 100)  # partitions searched

@@ -27,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 def _there(folder: Path) -> Path:
     "The folder, if it holds an index: a wrong name must not look like an empty index"
-    from resume_contrastive.index import read_index
+    from resume_contrastive.document_index import read_index
 
     if read_index(folder) is None:
         raise ValueError(f"there is no index in {folder}: name another folder, or build one")
@@ -35,7 +35,7 @@ def _there(folder: Path) -> Path:
 
 
 def _index(folder: Path, model: str) -> Any:
-    from resume_contrastive.index import DocumentIndex
+    from resume_contrastive.document_index import DocumentIndex
     from resume_contrastive.scorer import ContrastiveScorer
 
     return DocumentIndex(folder, ContrastiveScorer(model or None))
@@ -60,7 +60,7 @@ def _add(folder: Path, source: Path, kind: str, model: str, as_json: bool, anew:
     from resume_contrastive.bulk import read_encoded
     from resume_contrastive.terminal import one_sentence, progress_bars
     from resume_contrastive.documents import read_documents
-    from resume_contrastive.index import DocumentIndex
+    from resume_contrastive.document_index import DocumentIndex
     from resume_contrastive.rankings import read_many
 
     with one_sentence(as_json):
@@ -126,7 +126,7 @@ def delete(folder: Folder, ids: Annotated[list[str], typer.Argument(help="Ids.")
            as_json: Json = False):
     "Delete documents by id."
     from resume_contrastive.terminal import one_sentence
-    from resume_contrastive.index import DocumentIndex
+    from resume_contrastive.document_index import DocumentIndex
     from resume_contrastive.rankings import safe_name
 
     with one_sentence(as_json):
@@ -141,7 +141,7 @@ def delete(folder: Folder, ids: Annotated[list[str], typer.Argument(help="Ids.")
 def verify(folder: Folder, as_json: Json = False):
     "Read every row, and say what there is."
     from resume_contrastive.terminal import one_sentence
-    from resume_contrastive.index import DocumentIndex
+    from resume_contrastive.document_index import DocumentIndex
 
     with one_sentence(as_json):
         _say(DocumentIndex(folder).verify(), as_json)

@@ -200,11 +200,15 @@ def requirements_of(
     sectioned = any(e.section in _PRIORITY[1:] for e in found)
     spans = {name: sentence_spans(text) for name, text in job.sections.items()}
     best: dict[str, Requirement] = {}
+    hoped: dict[tuple[str, int], bool] = {}  # once a sentence: one may hold thousands of mentions
     for e in found:
-        text = job.title
-        if e.section != "title":
-            text = job.sections[e.section][slice(*spans[e.section][e.sentence])]
-        required = (e.state == "shown" and e.section != "preferred" and not _PREFER.search(text)
+        at = (e.section, e.sentence)
+        if at not in hoped:
+            text = job.title
+            if e.section != "title":
+                text = job.sections[e.section][slice(*spans[e.section][e.sentence])]
+            hoped[at] = bool(_PREFER.search(text))
+        required = (e.state == "shown" and e.section != "preferred" and not hoped[at]
                     and (not sectioned or e.section in _PRIORITY))
         if e.skill not in best or (required and not best[e.skill].required):
             best[e.skill] = Requirement(skill=e.skill, required=required, section=e.section,

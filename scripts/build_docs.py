@@ -283,12 +283,25 @@ def story() -> list[dict]:
     return entries
 
 
+def check_names(notebooks: list[str], names: list[str]) -> None:
+    """A number isn't part of a page's name: two notebooks may ask for one page, and one be lost."""
+    pages: dict[str, str] = {}
+    for notebook in sorted(notebooks):
+        page = page_name(notebook)
+        if page in pages:
+            raise ValueError(f"{pages[page]} and {notebook} would be one page: rename one of them.")
+        pages[page] = notebook
+    if "index" in names:
+        raise ValueError("a module 'index' would take the page of the reference: rename it.")
+
+
 def write_config(proc: Path, repository: str) -> None:
     """The sidebar, and nbdev's part of the configuration."""
     named = {p.stem for p in (ROOT / "nbs").glob("[!_]*.ipynb") if not p.name[0].isdigit()}
     howto, about = [f"howto_{name}" for name in HOWTO], list(ABOUT)
     if lost := named ^ {"index", *howto, *about}:
         raise ValueError(f"HOWTO and ABOUT of build_docs.py and nbs/ differ: {sorted(lost)}")
+    check_names([p.name for p in (ROOT / "nbs").glob("[!_]*.ipynb")], list(modules()))
     reference = [{"text": m, "href": f"api/{m}.qmd"} for m in modules()]
     pages = [f"{name}.ipynb" for name in about] + [p for p in PAGES.values() if (proc / p).exists()]
     contents = [

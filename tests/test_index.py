@@ -20,7 +20,7 @@ from resume_contrastive.scorer import Calibration, ContrastiveScorer, export_mod
 from resume_contrastive.store import read_json
 
 pytest.importorskip("lancedb", reason="the extra `index` is not installed")
-from resume_contrastive.index import DocumentIndex, IndexConfig, read_index
+from resume_contrastive.document_index import DocumentIndex, IndexConfig, read_index
 
 WORDS = "rice sauce bread fish python sql java excel audit secretword".split()
 
@@ -196,7 +196,7 @@ CHILD = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from test_index import encode, resume
-from resume_contrastive.index import DocumentIndex, IndexConfig
+from resume_contrastive.document_index import DocumentIndex, IndexConfig
 index = DocumentIndex({folder!r}, encode, model="m", config=IndexConfig(batch=4))
 print("ready", flush=True)
 index.add((resume(n) for n in range(80)), on_batch=lambda c: print(c["added"], flush=True))
