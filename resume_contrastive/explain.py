@@ -97,6 +97,7 @@ def evidence(
         skill_credits,
         skills_shown,
     )
+    from resume_contrastive.sections import heading_of
 
     said, n_read = sentences_of(resume), len(similarity)
     place = {(s, n): i for i, (s, n, _) in enumerate(said)}
@@ -110,7 +111,8 @@ def evidence(
         at = None if mention is None else place.get((mention.section, mention.sentence))
         refused = set(own["negated"]) | set(own["weak"])
         near = [float(x) for x in similarity[:, k]] + [-math.inf] * (len(said) - n_read)
-        free = [i for i in range(n_read) if i not in refused]
+        free = [i for i in range(n_read)  # a heading announces, and shows nothing
+                if i not in refused and not heading_of(said[i][2], "resume")]
         best = max(free, key=near.__getitem__, default=None)
         if own["shown"]:
             status, i = "named", max(own["shown"], key=near.__getitem__)
@@ -228,7 +230,11 @@ table{table-layout:fixed}.num{text-align:right;white-space:nowrap;
 font-variant-numeric:tabular-nums}#ranking th:nth-child(1),#ranking th:nth-child(3){width:3.5rem}
 #ranking>thead th:nth-child(2),#ranking>thead th:nth-child(4){width:17%}
 #ranking>thead th:nth-child(5){width:18%}.why th{width:20%!important}
-.why th:nth-child(3){width:auto!important}th button{all:unset;cursor:pointer;
+.why th:nth-child(3){width:auto!important}
+#ranking .why thead{display:none}#ranking .why tr{display:block;border-bottom:1px solid var(--line);
+padding:.2rem 0}#ranking .why td{display:flex;gap:.6rem;border:0;padding:.1rem 0;text-align:left}
+#ranking .why td::before{content:attr(data-label);min-width:7.5rem;opacity:.7}
+#ranking .why td>div{flex:1;min-width:0}th button{all:unset;cursor:pointer;
 font-weight:600}th button:focus-visible{outline:2px solid}.odd{background:#fc03;padding:.2rem .5rem;
 border-left:3px solid #c80}.none{opacity:.75;font-style:italic}small{opacity:.8}
 details{margin:.2rem 0}summary{cursor:pointer}

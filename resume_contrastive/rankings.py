@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .documents import Document, document_from_text, read_table
 from .explain import cell, evidence_html, explain, head, odd_html, page, printable
 from .files import _LIGHT, ReadError, read_texts
-from .scorer import MAX_LETTERS, _checked, as_document
+from .scorer import MAX_LETTERS, _checked, as_document, model_name
 from .store import write_text
 from .suspicions import NOT_CHECKED, hidden_texts, suspicions
 
@@ -197,7 +197,7 @@ def rank_documents(
         rows.append({"rank": n + 1, "id": d.id, "score": round(scorer.calibration(left[i]), 2),
                      "title": d.title, "suspicions": suspicions(d, unseen), "explanation": why})
     meanings = {str(s): scorer.describe(s) for s in (30, 50, 70, 90)}
-    return Ranking(query=query.id, kind=kind, model=scorer.path, documents=len(usable),
+    return Ranking(query=query.id, kind=kind, model=model_name(scorer.path), documents=len(usable),
                    rows=rows, unreadable=refused, meanings=meanings,
                    query_suspicions=suspicions(query, query_hidden))
 

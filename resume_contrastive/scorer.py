@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # %% auto #0
 __all__ = ['DEFAULT_MODEL', 'ZERO_SHOT', 'TEXTS', 'MAX_LETTERS', 'BACKENDS', 'MODES', 'Ranked', 'as_document',
-           'ContrastiveScorer', 'default_model', 'blended', 'hybrid_similarity']
+           'ContrastiveScorer', 'default_model', 'model_name', 'blended', 'hybrid_similarity']
 
 # %% ../nbs/09_integration.ipynb #ef5707eb
 DEFAULT_MODEL = "models/contrastive"
@@ -70,7 +70,8 @@ def as_document(
         _checked(sum(map(len, (item.title, *item.sections.values()))), kind, most)
         return item
     if isinstance(item, Path):
-        size = item.stat().st_size if item.suffix.lower() in TEXTS and item.is_file() else 0
+        plain = item.suffix.lower() in (*TEXTS, ".json")
+        size = item.stat().st_size if plain and item.is_file() else 0
         if size > 4 * most:  # a letter has four bytes at most; repairing a text takes its time
             raise ReadError(f"{item} has {size:,} bytes; the limit is {4 * most:,}")
         return as_document(read_file(item, kind), kind, most)
@@ -244,13 +245,23 @@ def _encode(
 ContrastiveScorer._pass, ContrastiveScorer._encode = _pass, _encode
 
 # %% ../nbs/09_integration.ipynb #c66b8fae
+def _small() -> Path:
+    return Path(str(files("resume_contrastive") / "assets" / "small"))
+
+
 def default_model() -> str:  # a folder, or 'zero-shot'
     "RESUME_CONTRASTIVE_MODEL, else models/contrastive, else the small model of the package"
     if named := os.environ.get("RESUME_CONTRASTIVE_MODEL"):
         return named
-    small = Path(str(files("resume_contrastive") / "assets" / "small"))
-    found = [p for p in (Path(DEFAULT_MODEL), small) if (p / "config.json").exists()]
+    found = [p for p in (Path(DEFAULT_MODEL), _small()) if (p / "config.json").exists()]
     return str(found[0]) if found else ZERO_SHOT
+
+
+def model_name(
+    path: str,  # of a scorer
+) -> str:  # the same, but never where the package is installed
+    "A model as tables and pages name it"
+    return "the package's small model" if Path(path) == _small() else path
 
 
 def _similarities(

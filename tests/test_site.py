@@ -104,7 +104,7 @@ def test_each_call_of_the_script_parses(words):
 def test_two_notebooks_never_share_a_page():
     module = script("build_docs")
     module.check_names([p.name for p in NBS.glob("[!_]*.ipynb")], list(module.modules()))
-    with pytest.raises(ValueError, match="09k_index.ipynb and index.ipynb would be one page"):
+    with pytest.raises(ValueError, match=r"09k_index\.ipynb and index\.ipynb would be one page"):
         module.check_names(["index.ipynb", "00_pairs.ipynb", "09k_index.ipynb"], [])
     with pytest.raises(ValueError, match="would take the page of the reference"):
         module.check_names([], ["index"])
