@@ -206,3 +206,15 @@ def test_importing_the_scorer_loads_no_pages():
             "'sklearn', 'resume_contrastive.explain'} & set(sys.modules)))")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_heading_is_no_evidence():
+    resume = Document(id="r", kind="resume", sections={
+        "other": "Contact\nSold shoes to people for years."})
+    job = Document(id="j", kind="job", sections={"requirements": "Customer service required."})
+    texts = [t for _, _, t in sentences_of(resume)]
+    likeness = np.array([[0.9 if t == "Contact" else 0.6] for t in texts])
+    row, = evidence(resume, job, likeness, threshold=0.5)
+    assert (row["status"], row["sentence"]) == ("similar", "Sold shoes to people for years.")
+    row, = evidence(resume, job, np.where(likeness > 0.8, likeness, 0.0), threshold=0.5)
+    assert (row["status"], row["similarity"]) == ("none", None)

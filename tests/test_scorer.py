@@ -117,6 +117,9 @@ def test_which_model_is_the_default(monkeypatch, tmp_path, exported):
     small = Path(module.__file__).parent / "assets" / "small"
     shipped = str(small) if (small / "config.json").exists() else "zero-shot"
     assert default_model() == shipped == ContrastiveScorer().path
+    assert str(tmp_path.anchor) not in module.model_name(str(small)) and "small" in (
+        module.model_name(str(small)))
+    assert [module.model_name(x) for x in ("a/b", "zero-shot")] == ["a/b", "zero-shot"]
     shutil.copytree(exported, tmp_path / "models" / "contrastive")
     assert default_model() == "models/contrastive"
     monkeypatch.setenv("RESUME_CONTRASTIVE_MODEL", str(exported))
