@@ -111,23 +111,23 @@ def measure(run: Pipeline, cuts: int, profiles: Path, rjdb: Path, residuals: tup
     work, results = run.folder / "cuts", []
     work.mkdir(parents=True, exist_ok=True)
     (work / "embeddings").exists() or (work / "embeddings").symlink_to(run.cache.resolve())
-    for residual in (0.0, *residuals):
-        for seed in range(cuts):
-            folder = work / f"cut-{seed}"
-            cut = hash_value([run.data.manifest["data_hash"], seed, asdict(run.config.data)])
-            if not (folder / "cut.json").exists() or read_json(folder / "cut.json")["key"] != cut:
-                make_cut(run, folder, seed, profiles)
-                write_json(folder / "cut.json", {"key": cut})
+    for seed in range(cuts):
+        folder, study = work / f"cut-{seed}", None
+        cut = hash_value([run.data.manifest["data_hash"], seed, asdict(run.config.data)])
+        if not (folder / "cut.json").exists() or read_json(folder / "cut.json")["key"] != cut:
+            make_cut(run, folder, seed, profiles)
+            write_json(folder / "cut.json", {"key": cut})
+        for residual in (0.0, *residuals):
             key = hash_value([cut, row_of(residual), asdict(run.config.train)])
             kept = folder / "anchor" / f"{residual}.json"
-            grid = [key, GRID if not residual else ()]
-            if not kept.exists() or read_json(kept)["key"] != hash_value(grid):
-                study = Kept(folder, rjdb)
+            grid = hash_value([key, GRID if not residual else ()])
+            if not kept.exists() or read_json(kept)["key"] != grid:
+                study = study or Kept(folder, rjdb)
                 start, end, vectors = models(folder / "anchor", study, residual, seed, key)
                 fields = study.fields(end.config)
                 made = ({("residual", residual): score_of(fields, end)} if residual else
                         systems(start, end, vectors, fields))
-                write_json(kept, {"key": hash_value(grid), "code": code_hash(), "answers": [
+                write_json(kept, {"key": grid, "code": code_hash(), "answers": [
                     asked(name, score, study, seed) for name, score in made.items()]})
             results += [{**a, "code": read_json(kept)["code"]} for a in read_json(kept)["answers"]]
     return results
