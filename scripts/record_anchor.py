@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,6 @@ def models(folder: Path, study: Kept, residual: float, seed: int, key: str) -> t
     done = place / "done.json"
     if not done.exists() or read_json(done)["key"] != key:
         end = study.trained(row_of(residual), seed)[0]
-        study.known = {k: v for k, v in study.known.items() if k[0] != "matches"}
         start = DualEncoder(study.means.shape[1], end.config).start_from(study.means)
         start.save(place / "start")
         end.save(place / "end")
@@ -111,25 +111,25 @@ def measure(run: Pipeline, cuts: int, profiles: Path, rjdb: Path, residuals: tup
     work, results = run.folder / "cuts", []
     work.mkdir(parents=True, exist_ok=True)
     (work / "embeddings").exists() or (work / "embeddings").symlink_to(run.cache.resolve())
-    for seed in range(cuts):
-        folder, study = work / f"cut-{seed}", None
+    studies: dict[int, Kept] = {}  # a cut is read once for all its heads
+    for residual, seed in product((0.0, *residuals), range(cuts)):
+        folder = work / f"cut-{seed}"
         cut = hash_value([run.data.manifest["data_hash"], seed, asdict(run.config.data)])
         if not (folder / "cut.json").exists() or read_json(folder / "cut.json")["key"] != cut:
             make_cut(run, folder, seed, profiles)
             write_json(folder / "cut.json", {"key": cut})
-        for residual in (0.0, *residuals):
-            key = hash_value([cut, row_of(residual), asdict(run.config.train)])
-            kept = folder / "anchor" / f"{residual}.json"
-            grid = hash_value([key, GRID if not residual else ()])
-            if not kept.exists() or read_json(kept)["key"] != grid:
-                study = study or Kept(folder, rjdb)
-                start, end, vectors = models(folder / "anchor", study, residual, seed, key)
-                fields = study.fields(end.config)
-                made = ({("residual", residual): score_of(fields, end)} if residual else
-                        systems(start, end, vectors, fields))
-                write_json(kept, {"key": grid, "code": code_hash(), "answers": [
-                    asked(name, score, study, seed) for name, score in made.items()]})
-            results += [{**a, "code": read_json(kept)["code"]} for a in read_json(kept)["answers"]]
+        key = hash_value([cut, row_of(residual), asdict(run.config.train)])
+        kept = folder / "anchor" / f"{residual}.json"
+        grid = hash_value([key, GRID if not residual else ()])
+        if not kept.exists() or read_json(kept)["key"] != grid:
+            study = studies[seed] = studies.get(seed) or Kept(folder, rjdb)
+            start, end, vectors = models(folder / "anchor", study, residual, seed, key)
+            fields = study.fields(end.config)
+            made = ({("residual", residual): score_of(fields, end)} if residual else
+                    systems(start, end, vectors, fields))
+            write_json(kept, {"key": grid, "code": code_hash(), "answers": [
+                asked(name, score, study, seed) for name, score in made.items()]})
+        results += [{**a, "code": read_json(kept)["code"]} for a in read_json(kept)["answers"]]
     return results
 
 
