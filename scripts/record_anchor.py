@@ -35,10 +35,10 @@ from resume_contrastive.store import code_hash, hash_value, machine, read_json, 
 
 GRID = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 RESIDUAL = (0.25, 0.5)
-RJDB, MARGIN = "triples of rjdb", 0.01
+RJDB, MARGIN = "rjdb", 0.01
 FIGURES = {"role, resume to job": "role, resume to job, titles hidden, nDCG@10",
            "role, job to resume": "role, job to resume, titles hidden, nDCG@10",
-           "own skills": "own skills, AUC", "triples": "counterfactual triples", "rjdb": RJDB}
+           "own skills": "own skills, AUC", "triples": "counterfactual triples", RJDB: "triples of rjdb"}
 GAINS = ("role, resume to job", "role, job to resume", "own skills")
 CHOICE, CHECK = (0, 1, 2), (3, 4)
 
@@ -145,33 +145,30 @@ def values_of(results: list[dict], figure: str, cuts: tuple, half: int | None = 
                 np.array([np.nan if x is None else x for _, x in v])) for k, v in out.items()}
 
 
-def differences(results: list[dict], cuts: tuple, halves: bool, half: int) -> dict:
-    """Figure -> (family, setting) -> difference from zero-shot and from the default."""
-    out: dict = {}
-    for figure in FIGURES:
-        found = values_of(results, figure, cuts, half if halves and figure == "rjdb" else None)
-        for k, (clusters, values) in found.items():
-            out.setdefault(figure, {})[k] = {
-                f"minus {other[0]}": paired_difference(values, found[other][1], clusters)._asdict()
-                for other in (("zero-shot", 0.0), ("default", 1.0))}
-    return out
+def against(found: dict, system: tuple) -> dict:
+    """Differences of a system from zero-shot and from the default."""
+    clusters, values = found[system]
+    return {f"minus_{name.replace('-', '_')}":
+            paired_difference(values, found[name, end][1], clusters)._asdict()
+            for name, end in (("zero-shot", 0.0), ("default", 1.0))}
 
 
 def choice_of(results: list[dict], halves: bool) -> dict:
     """The rule, family by family, and its check."""
-    first = differences(results, CHOICE, halves, 0)["rjdb"]
-    check, out = differences(results, CHECK, halves, 1), {}
+    first = values_of(results, RJDB, CHOICE, 0 if halves else None)
+    check, out = {f: values_of(results, f, CHECK, 1 if halves and f == RJDB else None)
+                  for f in FIGURES}, {}
+    seen = {k: against(first, k)["minus_zero_shot"] for k in first}
     for family in dict.fromkeys(k[0] for k in first if k[0] not in ("zero-shot", "default")):
         # both ends belong to each line between the two; a residual head has no end of its own
         ends = [("zero-shot", 0.0)] + [("default", 1.0)] * (family != "residual")
         names = {k[1]: k for k in first if k[0] == family or k in ends}
-        low = {s: first[k]["minus zero-shot"]["low"] for s, k in names.items()}
-        chosen = furthest(low, MARGIN)
-        found = {f: check[f][names[chosen]] for f in check}
-        safe = found["rjdb"]["minus zero-shot"]["low"] >= -MARGIN
-        gains = all(found[f]["minus zero-shot"]["low"] > 0 for f in GAINS)
-        out[family] = {"chosen": chosen, "check": found, "safe": bool(safe), "gains": bool(gains),
-                       "rjdb": {str(s): first[k]["minus zero-shot"] for s, k in names.items()}}
+        chosen = furthest({s: seen[k]["low"] for s, k in names.items()}, MARGIN)
+        found = {f: against(check[f], names[chosen]) for f in check}
+        low = {f: d["minus_zero_shot"]["low"] for f, d in found.items()}
+        out[family] = {"chosen": chosen, "check": found, "safe": bool(low[RJDB] >= -MARGIN),
+                       "gains": bool(all(low[f] > 0 for f in GAINS)),
+                       "rjdb": {str(s): seen[k] for s, k in sorted(names.items())}}
     return out
 
 
@@ -187,23 +184,21 @@ def main() -> None:
     results = measure(run, args.cuts, root / "onet", root / "rjdb" / "triples.jsonl",
                       tuple(args.residual))
     cuts, rows = tuple(range(args.cuts)), []
-    gaps = differences(results, cuts, False, 0)
     for figure in FIGURES:
-        for k, (clusters, values) in values_of(results, figure, cuts).items():
+        found = values_of(results, figure, cuts)
+        for k, (clusters, values) in found.items():
             rows.append({"figure": figure, "family": k[0], "setting": k[1],
                          "documents": len(set(clusters[~np.isnan(values)])),
-                         **bootstrap_interval(values, clusters)._asdict(),
-                         **{n.replace(" ", "_").replace("-", "_"): d
-                            for n, d in gaps[figure][k].items()}})
+                         **bootstrap_interval(values, clusters)._asdict(), **against(found, k)})
+    choice = choice_of(results, False)
     write_json(args.out, {
-        "rows": rows, "choice": choice_of(results, False), "choice_on_halves":
-        choice_of(results, True), "rule": {"margin": MARGIN, "cuts_of_choice": CHOICE,
+        "rows": rows, "choice": choice, "choice_on_halves": choice_of(results, True), "rule": {"margin": MARGIN, "cuts_of_choice": CHOICE,
                                            "cuts_of_check": CHECK, "gains": GAINS},
         "cuts": args.cuts, "seeds": list(cuts), "config": asdict(run.config),
         "data_hash": run.data.manifest["data_hash"], "code": code_hash(),
         "codes_of_results": len({r["code"] for r in results}),
         "machine": machine(), "versions": versions()})
-    print(json.dumps({f: c["chosen"] for f, c in choice_of(results, False).items()}))
+    print(json.dumps({f: c["chosen"] for f, c in choice.items()}))
 
 
 if __name__ == "__main__":

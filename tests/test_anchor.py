@@ -253,7 +253,7 @@ def test_the_records_choice_follows_its_rule(record):
         for family, found in choice.items():
             low = {float(s): d["low"] for s, d in found["rjdb"].items()}
             assert found["chosen"] == furthest(low, record["rule"]["margin"]), family
-            check = {f: d["minus zero-shot"]["low"] for f, d in found["check"].items()}
+            check = {f: d["minus_zero_shot"]["low"] for f, d in found["check"].items()}
             assert found["safe"] == (check["rjdb"] >= -record["rule"]["margin"])
             assert found["gains"] == all(check[f] > 0 for f in record["rule"]["gains"])
 
@@ -280,6 +280,6 @@ def test_the_rule_on_planted_answers(root, monkeypatch):
     for halves in (False, True):
         found = choice_of(made, halves)["mixed"]
         assert found["chosen"] == 0.25 and found["safe"] and found["gains"]
-        assert found["check"]["own skills"]["minus zero-shot"]["difference"] == pytest.approx(0.025)
-        assert found["check"]["rjdb"]["minus zero-shot"]["n"] == (60 if halves else 120)
+        assert found["check"]["own skills"]["minus_zero_shot"]["difference"] == pytest.approx(0.025)
+        assert found["check"]["rjdb"]["minus_zero_shot"]["n"] == (60 if halves else 120)
         assert found["rjdb"]["0.5"]["high"] < 0
