@@ -38,7 +38,8 @@ RESIDUAL = (0.25, 0.5)
 RJDB, MARGIN = "rjdb", 0.01
 FIGURES = {"role, resume to job": "role, resume to job, titles hidden, nDCG@10",
            "role, job to resume": "role, job to resume, titles hidden, nDCG@10",
-           "own skills": "own skills, AUC", "triples": "counterfactual triples", RJDB: "triples of rjdb"}
+           "own skills": "own skills, AUC", "triples": "counterfactual triples",
+           RJDB: "triples of rjdb"}
 GAINS = ("role, resume to job", "role, job to resume", "own skills")
 CHOICE, CHECK = (0, 1, 2), (3, 4)
 
@@ -192,8 +193,9 @@ def main() -> None:
                          **bootstrap_interval(values, clusters)._asdict(), **against(found, k)})
     choice = choice_of(results, False)
     write_json(args.out, {
-        "rows": rows, "choice": choice, "choice_on_halves": choice_of(results, True), "rule": {"margin": MARGIN, "cuts_of_choice": CHOICE,
-                                           "cuts_of_check": CHECK, "gains": GAINS},
+        "rows": rows, "choice": choice, "choice_on_halves": choice_of(results, True),
+        "rule": {"margin": MARGIN, "cuts_of_choice": CHOICE, "cuts_of_check": CHECK,
+                 "gains": GAINS},
         "cuts": args.cuts, "seeds": list(cuts), "config": asdict(run.config),
         "data_hash": run.data.manifest["data_hash"], "code": code_hash(),
         "codes_of_results": len({r["code"] for r in results}),
