@@ -107,13 +107,16 @@ def asked(name: tuple, score, study: Study, seed: int) -> dict:
     return {"cut": seed, "family": name[0], "setting": name[1], "figures": found}
 
 
-def measure(run: Pipeline, cuts: int, profiles: Path, rjdb: Path, residuals: tuple) -> list[dict]:
+def measure(run: Pipeline, cuts: int, profiles: Path, rjdb: Path, residuals: tuple,
+            residual_cuts: int) -> list[dict]:
     """What each system answers in each cut."""
     work, results = run.folder / "cuts", []
     work.mkdir(parents=True, exist_ok=True)
     (work / "embeddings").exists() or (work / "embeddings").symlink_to(run.cache.resolve())
     studies: dict[int, Kept] = {}  # a cut is read once for all its heads
     for residual, seed in product((0.0, *residuals), range(cuts)):
+        if residual and seed >= residual_cuts:
+            continue
         folder = work / f"cut-{seed}"
         cut = hash_value([run.data.manifest["data_hash"], seed, asdict(run.config.data)])
         if not (folder / "cut.json").exists() or read_json(folder / "cut.json")["key"] != cut:
@@ -179,21 +182,27 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--cuts", type=int, default=5)
     parser.add_argument("--residual", type=float, nargs="*", default=list(RESIDUAL))
+    parser.add_argument("--residual-cuts", type=int, default=5, help="only so many for these")
     parser.add_argument("--out", type=Path, default=Path("data/results/anchor.json"))
     args = parser.parse_args()
     root, run = Path(os.environ["RESUME_CONTRASTIVE_DATA"]), Pipeline(args.run)
     results = measure(run, args.cuts, root / "onet", root / "rjdb" / "triples.jsonl",
-                      tuple(args.residual))
-    cuts, rows = tuple(range(args.cuts)), []
+                      tuple(args.residual), args.residual_cuts)
+    cuts, rows, answered = tuple(range(args.cuts)), [], {}
+    for r in results:
+        answered.setdefault((r["family"], r["setting"]), set()).add(r["cut"])
     for figure in FIGURES:
-        found = values_of(results, figure, cuts)
-        for k, (clusters, values) in found.items():
+        by_cuts = {c: values_of(results, figure, c) for c in map(tuple, answered.values())}
+        for k, mine in answered.items():  # what has answered less is compared within its cuts
+            found = by_cuts[tuple(mine)]
+            clusters, values = found[k]
             rows.append({"figure": figure, "family": k[0], "setting": k[1],
-                         "documents": len(set(clusters[~np.isnan(values)])),
+                         "cuts": sorted(mine), "documents": len(set(clusters[~np.isnan(values)])),
                          **bootstrap_interval(values, clusters)._asdict(), **against(found, k)})
-    choice = choice_of(results, False)
+    whole = [r for r in results if len(answered[r["family"], r["setting"]]) == args.cuts]
+    choice = choice_of(whole, False)
     write_json(args.out, {
-        "rows": rows, "choice": choice, "choice_on_halves": choice_of(results, True),
+        "rows": rows, "choice": choice, "choice_on_halves": choice_of(whole, True),
         "rule": {"margin": MARGIN, "cuts_of_choice": CHOICE, "cuts_of_check": CHECK,
                  "gains": GAINS},
         "cuts": args.cuts, "seeds": list(cuts), "config": asdict(run.config),
