@@ -40,6 +40,7 @@ class EncoderConfig:
     field_weight: str = "tokens"  # the merge weighs fields by 'tokens', or all 'equal' (ConFit v1)
     dim: int = 256  # dimensions after the projection; 0 = no projection
     sides: str = "shared"  # one 'shared' head, or a 'separate' head for resumes and jobs
+    residual: float = 0.0  # 0: the projection learns; else it stays, and this much may be added
     similarity: str = "cosine"  # 'cosine' or 'dot'
 
     def __post_init__(self):
@@ -56,6 +57,8 @@ class EncoderConfig:
         if self.dim < 0 or self.max_windows < 0:
             raise ValueError(f"dim and max_windows must be >= 0, got {self.dim} and "
                              f"{self.max_windows}")
+        if not 0 <= self.residual < 1:
+            raise ValueError(f"residual must be in [0, 1), got {self.residual}")
 
     def embedder(self, **kwargs: Any) -> Embedder:
         "The reader of this configuration; `cache`, `progress` and `batch_tokens` are passed on"
@@ -104,6 +107,11 @@ class Head(nn.Module):
         if config.dim:
             self.project = nn.Linear(d, config.dim, bias=False)
             nn.init.orthogonal_(self.project.weight)
+        if config.residual:
+            self.added = nn.Linear(d, config.dim or d, bias=False)
+            nn.init.zeros_(self.added.weight)
+            if config.dim:
+                self.project.weight.requires_grad_(False)
 
     def forward(
         self,
@@ -122,9 +130,14 @@ class Head(nn.Module):
             logits = logits + x @ self.query
         weight = logits.masked_fill(~present, -1e9).softmax(1) * present
         merged = F.normalize((x * weight.unsqueeze(-1)).sum(1), dim=-1)
-        return self.project(merged) if self.config.dim else merged
+        out = self.project(merged) if self.config.dim else merged
+        if self.config.residual:
+            f = self.added(merged)
+            f = f / f.norm(dim=-1, keepdim=True).clamp(min=1)
+            out = F.normalize(out, dim=-1) + self.config.residual * f
+        return out
 
-
+# %% ../nbs/03_encoder.ipynb #16880738
 def leading_directions(
     vectors: Tensor,  # (n, d) unit vectors of training documents, both sides
     dim: int,  # rows wanted; at most d
