@@ -187,7 +187,7 @@ def main() -> None:
                                             "n": e["n"]}}
     record = {
         "figures": figures, "parts": parts, "settings": {k: str(v) for k, v in vars(args).items()
-                                                         if k != "out"},
+                                                         if k not in ("out", "onnx")},
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "load": [round(load, 1), round(os.getloadavg()[0], 1)],
         "data_sha256": hash_file(SAMPLE / "resumes.csv"), "code_sha256": code_hash(),

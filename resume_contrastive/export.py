@@ -294,6 +294,7 @@ def inexpressible(
             encoder.get("field_prefix") and encoder.get("layout") != "flat",
         "it uses the trunk's own heads (native_head), and which one depends on the field":
             encoder.get("native_head"),
+        "its head adds to the projection (residual)": encoder.get("residual"),
     }
     return [why for why, so in reasons.items() if so]
 
