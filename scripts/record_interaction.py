@@ -6,8 +6,9 @@ questions of the same documents: role pairs with hidden titles, own skills, coun
 the triples of `rjdb`. It writes `data/results/interaction.json`: each figure with its interval,
 clustered by document, and paired differences. The weight of a sum is chosen on the queries of one
 half of the documents and judged on the other half, and the reverse. Controls are read from the
-cuts' own files. `--sentences 1` says in how many cuts the sentences of resumes and jobs are read
-too: they are not in the cache and cost minutes. Finished cuts are kept in `--work`.
+cuts' own files. `--sentences 1` says in how many cuts all sentences of resumes and jobs are read
+too (they are not in the cache and cost minutes); in the other cuts only those of the triples are,
+and with `--sentences 0` none. Finished cuts are kept in `--work`.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from record_ablation import Study
 from record_crossvalidation import ROWS, figures_of, of_model
+from record_validation import of_triples, triples_as_benchmark
 
 from resume_contrastive.encoder import EncoderConfig, load_dual_encoder
 from resume_contrastive.interaction import (
@@ -31,22 +33,25 @@ from resume_contrastive.interaction import (
 from resume_contrastive.metrics import bootstrap_interval, paired_difference
 from resume_contrastive.pipeline import Pipeline
 from resume_contrastive.store import code_hash, hash_value, machine, versions, write_json
-from resume_contrastive.validation import untitled
+from resume_contrastive.validation import split_triples, untitled
 
 PLAIN, LEARNED = "interaction", "learned, pooled"
+FINE = f"{PLAIN}, resume sentences"
 VARIANTS = {  # name -> (pieces of a resume, units of a job, through the heads, options)
     PLAIN: ("windows", "skills", False, {}),
     f"{PLAIN}, learned head": ("windows", "skills", True, {}),
     f"{PLAIN}, mean of two best": ("windows", "skills", False, dict(top=2)),
     f"{PLAIN}, all weigh the same": ("windows", "skills", False, dict(weighted=False)),
     f"{PLAIN}, less what is usual": ("windows", "skills", False, dict(usual=True)),
-    f"{PLAIN}, resume sentences": ("sentences", "skills", False, {}),
-    f"{PLAIN}, resume sentences, less what is usual": ("sentences", "skills", False,
-                                                       dict(usual=True)),
+    FINE: ("sentences", "skills", False, {}),
+    f"{FINE}, learned head": ("sentences", "skills", True, {}),
+    f"{FINE}, mean of two best": ("sentences", "skills", False, dict(top=2)),
+    f"{FINE}, less what is usual": ("sentences", "skills", False, dict(usual=True)),
+    f"{FINE}, job sentences": ("sentences", "sentences", False, {}),
     f"{PLAIN}, job sentences": ("windows", "sentences", False, {}),
 }
-SUMS = (PLAIN, f"{PLAIN}, learned head", f"{PLAIN}, less what is usual",
-        f"{PLAIN}, resume sentences", f"{PLAIN}, resume sentences, less what is usual")
+SUMS = (PLAIN, f"{PLAIN}, learned head", f"{PLAIN}, less what is usual", FINE,
+        f"{FINE}, less what is usual", f"{FINE}, job sentences")
 WEIGHTS = (0.2, 0.35, 0.5, 0.65, 0.8)  # of the interaction
 CONTROLS = {"TF-IDF": "TF-IDF", "BM25": "BM25", "zero-shot": "zero-shot, pooled",
             "default": "learned, pooled, as recorded", "five signals": "five signals",
@@ -143,7 +148,16 @@ class Scores:
 def kept(found: dict) -> dict[str, list]:
     """The figures that are reported, with hashes of the documents' ids."""
     return {f: [(str(hash_value(i)), None if np.isnan(v) else round(float(v), 5))
-                for i, v in found[f]] for f in FIGURES}
+                for i, v in found[f]] for f in FIGURES if f in found}
+
+
+def triples_only(score, cut: Cut) -> dict[str, list]:
+    """The two figures whose documents are few enough to read their sentences in every cut."""
+    mine = triples_as_benchmark(*split_triples(cut.data, "validation"), "triples")
+    return {figure: list(zip([key(j) for j in b.jobs],
+                             of_triples(score(list(b.resumes), list(b.jobs))), strict=True))
+            for figure, b, key in (("counterfactual triples", mine, lambda j: j.id),
+                                   ("triples of rjdb", cut.rjdb, lambda j: j.text))}
 
 
 def systems(scores: Scores, names: list[str]) -> dict:
@@ -154,14 +168,20 @@ def systems(scores: Scores, names: list[str]) -> dict:
                   for n in SUMS if n in names for w in WEIGHTS}
 
 
-def measure(run: Path, seed: int, work: Path, embedders: dict, rjdb: Path, names: list) -> dict:
-    """What every system answers in one cut; what is known already is not asked again."""
+def measure(run: Path, seed: int, work: Path, embedders: dict, rjdb: Path, fine: str) -> dict:
+    """What every system answers in one cut; what is known already is not asked again.
+
+    `fine`: 'none', 'triples' or 'all', the figures for which sentences are read.
+    """
     folder, mine = run / "cuts" / f"cut-{seed}", work / f"cut-{seed}"
     path = mine / "figures.json"
     key = hash_value([json.loads((folder / "cut.json").read_text())["key"], ROWS["default"]])
     done = json.loads(path.read_text()) if path.exists() else {}
-    done = done if done.get("key") == key else {"key": key, "figures": {}}
-    if all(n in done["figures"] for n in names):
+    done = done if done.get("key") == key else {"key": key, "figures": {}, "seconds": 0}
+    names = [n for n, v in VARIANTS.items() if fine != "none" or "sentences" not in v]
+    wanted = {n: FIGURES if fine == "all" or "sentences" not in n else FIT[1:]
+              for n in systems(None, names)}
+    if all(f in done["figures"].get(n, ()) for n, fs in wanted.items() for f in fs):
         return done["figures"]
     start, cut = time.process_time(), Cut(folder, rjdb, embedders["windows"])
     if not (mine / "model").exists():
@@ -169,12 +189,13 @@ def measure(run: Path, seed: int, work: Path, embedders: dict, rjdb: Path, names
         print(f"cut {seed}: trained, {time.process_time() - start:.0f} s", flush=True)
     scores = Scores(cut, load_dual_encoder(mine / "model"), embedders)
     for name, score in systems(scores, names).items():
-        if name not in done["figures"]:
-            done["figures"][name] = kept(figures_of(score, cut, 1))
+        if any(f not in done["figures"].get(name, ()) for f in wanted[name]):
+            found = figures_of(score, cut, 1) if len(wanted[name]) > 2 else triples_only(score, cut)
+            done["figures"][name] = kept(found)
             means = [np.nanmean(np.array([v for _, v in x], float))
                      for x in done["figures"][name].values()]
-            print(f"cut {seed} {name:66}", *(f"{m:.3f}" for m in means), flush=True)
-    done["seconds"] = round(time.process_time() - start, 1)
+            print(f"cut {seed} {name:76}", *(f"{m:.3f}" for m in means), flush=True)
+    done["seconds"] += round(time.process_time() - start, 1)
     write_json(path, done)
     return done["figures"]
 
@@ -195,7 +216,8 @@ def choose(cuts: list[dict], side: int) -> str:
     def mean(system, figures):
         return np.mean([mean_of(cuts, system, f, side) for f in figures])
 
-    sums = [s for s in cuts[0] if " + " in s and all(s in c for c in cuts)]
+    sums = [s for s in cuts[0] if s.startswith("learned + ") and s.endswith("%")
+            and all(len(c.get(s, ())) == len(FIGURES) for c in cuts)]
     sound = [s for s in sums if mean(s, ROLE) >= mean(LEARNED, ROLE)] or [LEARNED]
     return max(sound, key=lambda s: mean(s, FIT))
 
@@ -229,11 +251,10 @@ def main() -> None:
     rjdb = Path(os.environ["RESUME_CONTRASTIVE_DATA"]) / "rjdb" / "triples.jsonl"
     embedders = {"windows": remembering(EncoderConfig().embedder(cache=run.cache)),
                  "short": EncoderConfig().embedder(cache=work / "parts")}
-    fast = [n for n, v in VARIANTS.items() if "sentences" not in v]
     cuts = []
     for seed in range(args.cuts):
-        names = list(VARIANTS) if seed < args.sentences else fast
-        figures = measure(args.run, seed, work, embedders, rjdb, names)
+        fine = "all" if seed < args.sentences else "triples" if args.sentences else "none"
+        figures = measure(args.run, seed, work, embedders, rjdb, fine)
         for file, name in CONTROLS.items():
             path = args.run / "cuts" / f"cut-{seed}" / f"{file.replace(' ', '-')}.json"
             found = json.loads(path.read_text())["figures"]
@@ -250,7 +271,9 @@ def main() -> None:
     rows = []
     for figure in FIGURES:
         for system in dict.fromkeys(s for c in cuts for s in c):
-            mine = [c for c in cuts if system in c]
+            mine = [c for c in cuts if figure in c.get(system, ())]
+            if not mine:
+                continue
             clusters, found = values(mine, figure, system)
             row = {"figure": figure, "system": system, "cuts": len(mine),
                    "documents": len(set(clusters[~np.isnan(found)])),
