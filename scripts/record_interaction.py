@@ -6,9 +6,9 @@ questions of the same documents: role pairs with hidden titles, own skills, coun
 the triples of `rjdb`. It writes `data/results/interaction.json`: each figure with its interval,
 clustered by document, and paired differences. The weight of a sum is chosen on the queries of one
 half of the documents and judged on the other half, and the reverse. Controls are read from the
-cuts' own files. `--sentences 1` says in how many cuts all sentences of resumes and jobs are read
+cuts' own files. `--sentences 1` says in how many cuts the sentences of all resumes are read
 too (they are not in the cache and cost minutes); in the other cuts only those of the triples are,
-and with `--sentences 0` none. Finished cuts are kept in `--work`.
+as are all sentences of jobs, and with `--sentences 0` none. Finished cuts are kept in `--work`.
 """
 
 import argparse
@@ -164,7 +164,7 @@ def systems(scores: Scores, names: list[str]) -> dict:
     """Name -> score function of one cut."""
     out = {LEARNED: lambda r, j: scores.of(LEARNED, r, j)}
     out |= {n: lambda r, j, n=n: scores.of(n, r, j) for n in names}
-    return out | {f"learned + {n}, {w:.0%}": scores.sum(n, w)
+    return out | {f"learned + {n}, {w:.0%}": lambda r, j, n=n, w=w: scores.sum(n, w)(r, j)
                   for n in SUMS if n in names for w in WEIGHTS}
 
 
@@ -179,8 +179,8 @@ def measure(run: Path, seed: int, work: Path, embedders: dict, rjdb: Path, fine:
     done = json.loads(path.read_text()) if path.exists() else {}
     done = done if done.get("key") == key else {"key": key, "figures": {}, "seconds": 0}
     names = [n for n, v in VARIANTS.items() if fine != "none" or "sentences" not in v]
-    wanted = {n: FIGURES if fine == "all" or "sentences" not in n else FIT[1:]
-              for n in systems(None, names)}
+    wanted = {n: FIT[1:] if "job sentences" in n or (fine != "all" and "sentences" in n)
+              else FIGURES for n in systems(None, names)}
     if all(f in done["figures"].get(n, ()) for n, fs in wanted.items() for f in fs):
         return done["figures"]
     start, cut = time.process_time(), Cut(folder, rjdb, embedders["windows"])
