@@ -200,6 +200,30 @@ def measure(run: Path, seed: int, work: Path, embedders: dict, rjdb: Path, fine:
     return done["figures"]
 
 
+def cost(run: Path, rjdb: Path, embedders: dict, fine: bool) -> dict:
+    """What one job costs: parts and bytes of a resume, seconds for all resumes of a cut."""
+    cut = Cut(run / "cuts" / "cut-0", rjdb, embedders["windows"])
+    resumes, jobs = (list(d) for d in (cut.benchmarks[0].resumes, cut.benchmarks[0].jobs[:20]))
+    asked = [parts_of(embedders["short"], [j], "skills") for j in jobs]
+    pooled = cut.embedder.fields(resumes).mean().numpy()
+    systems = {"pooled": (len(resumes), lambda j: pooled @ j.vectors[0])}
+    for kind, which in {"windows": "windows", **({"sentences": "short"} if fine else {})}.items():
+        found = parts_of(embedders[which], resumes, kind)
+        systems[kind] = (len(found.vectors), lambda j, r=found: late_interaction(r, j))
+    rows = {}
+    for name, (parts, score) in systems.items():
+        seconds = []
+        for j in asked:
+            start = time.perf_counter()
+            score(j)
+            seconds.append(time.perf_counter() - start)
+        rows[name] = {"vectors_per_resume": parts / len(resumes),
+                      "bytes_per_resume": 4 * pooled.shape[1] * parts / len(resumes),
+                      "microseconds_per_resume": 1e6 * float(np.median(seconds)) / len(resumes)}
+    return {"resumes": len(resumes), "jobs": len(jobs), "systems": rows,
+            "units_per_job": float(np.mean([len(a.vectors) for a in asked]))}
+
+
 def half(cluster: str) -> int:
     """The half of the documents that a query belongs to."""
     return int(cluster[:8], 16) % 2
@@ -278,9 +302,11 @@ def main() -> None:
             row = {"figure": figure, "system": system, "cuts": len(mine),
                    "documents": len(set(clusters[~np.isnan(found)])),
                    **bootstrap_interval(found, clusters)._asdict()}
-            for name, other in (("minus_learned", LEARNED), ("minus_bm25", "BM25"),
-                                ("minus_blend", CONTROLS["blend"]),
-                                ("minus_zero_shot", CONTROLS["zero-shot"])):
+            others = {"minus_learned": LEARNED}
+            if not system.endswith("%"):  # a single weight is shown, not judged
+                others |= {"minus_bm25": "BM25", "minus_zero_shot": CONTROLS["zero-shot"],
+                           "minus_blend": CONTROLS["blend"]}
+            for name, other in others.items():
                 if other != system:
                     row[name] = paired_difference(
                         found, values(mine, figure, other)[1], clusters)._asdict()
@@ -292,6 +318,7 @@ def main() -> None:
         "weights": WEIGHTS, "variants": {k: list(v) for k, v in VARIANTS.items()},
         "sample": SAMPLE, "learned_again": {"largest_difference": max(again),
                                             "mean_difference": float(np.mean(again))},
+        "cost": cost(args.run, rjdb, embedders, bool(args.sentences)),
         "config": asdict(run.config), "data_hash": run.data.manifest["data_hash"],
         "seeds": list(range(args.cuts)), "code": code_hash(), "machine": machine(),
         "versions": versions()})
