@@ -88,7 +88,7 @@ def requirement_units(
         units = [Asked(text=s) for s in short_pieces(whole, lists=False)]
     return list({u.text: u for u in reversed(units)}.values())[::-1]
 
-# %% ../nbs/07h_interaction.ipynb #d6ae1b5b
+# %% ../nbs/07h_interaction.ipynb #c15eeda2
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
     "Vectors of the parts of n documents, one document after another"
@@ -122,7 +122,7 @@ def _best(similar: np.ndarray, starts: np.ndarray, top: int) -> np.ndarray:
         out[:, n] = np.partition(x, x.shape[1] - k, axis=1)[:, -k:].mean(axis=1)
     return out
 
-
+# %% ../nbs/07h_interaction.ipynb #94cbd144
 def late_interaction(
     resumes: Parts,  # windows or sentences of n resumes
     jobs: Parts,  # units of m jobs

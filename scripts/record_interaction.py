@@ -235,20 +235,21 @@ def mean_of(cuts: list[dict], system: str, figure: str, side: int) -> float:
                           if v is not None and half(i) == side]))
 
 
-def choose(cuts: list[dict], side: int) -> str:
+def choose(cuts: list[dict], side: int, fine: bool) -> str:
     """The sum with the best mean fit among those whose role is not below the learned score's."""
     def mean(system, figures):
         return np.mean([mean_of(cuts, system, f, side) for f in figures])
 
     sums = [s for s in cuts[0] if s.startswith("learned + ") and s.endswith("%")
+            and (fine or "sentences" not in s)
             and all(len(c.get(s, ())) == len(FIGURES) for c in cuts)]
     sound = [s for s in sums if mean(s, ROLE) >= mean(LEARNED, ROLE)] or [LEARNED]
     return max(sound, key=lambda s: mean(s, FIT))
 
 
-def add_chosen(cuts: list[dict], name: str) -> dict[str, str]:
+def add_chosen(cuts: list[dict], name: str, fine: bool) -> dict[str, str]:
     """Add the system that is chosen on each half and answers for the other."""
-    chosen = [choose(cuts, 1), choose(cuts, 0)]  # for the queries of half 0, and of half 1
+    chosen = [choose(cuts, half_, fine) for half_ in (1, 0)]  # for the queries of half 0 and 1
     for c in cuts:
         c[name] = {f: [c[chosen[half(i)]][f][n] for n, (i, _) in enumerate(x)]
                    for f, x in c[LEARNED].items()}
@@ -287,11 +288,11 @@ def main() -> None:
                    for f in FIGURES):
                 raise SystemExit(f"{path} asks other queries: run record_crossvalidation.py again")
         cuts.append(figures)
-    chosen = {"chosen sum": add_chosen(cuts, "learned + interaction, chosen")}
+    chosen = {"chosen sum": add_chosen(cuts, "learned + interaction, chosen", False)}
     some = cuts[:args.sentences]
     if some:
         chosen["chosen sum with sentences"] = add_chosen(
-            some, "learned + interaction with sentences, chosen")
+            some, "learned + interaction with sentences, chosen", True)
     rows = []
     for figure in FIGURES:
         for system in dict.fromkeys(s for c in cuts for s in c):
