@@ -65,6 +65,7 @@ STAGES = (
     record("ablation", "one difference at a time, on validation", 90, RUN),
     record("crossvalidation", "five cuts, so that validation decides more", 60, RUN),
     record("anchor", "heads between zero-shot and trained", 25, RUN),
+    record("interaction", "requirements against sentences, on the five cuts", 30, RUN),
     record("validation", "the learned model beside the controls", 2, RUN),
     record("space", "the space before and after training", 1, RUN),
     record("finetuning", "the whole trunk on triples, three folds", 45),
