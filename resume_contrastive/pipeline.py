@@ -57,7 +57,7 @@ from resume_contrastive.store import (
 )
 from .training import TrainConfig
 from .validation import split_benchmarks
-from .windows import Embedder, FieldBatch
+from .windows import Embedder, FieldBatch, VectorCache
 
 # %% auto #0
 __all__ = ['STAGES', 'PipelineConfig', 'Pipeline']
@@ -141,8 +141,14 @@ class Pipeline:
         return self._fields[key]
 
     def similarity(self, a: Sequence[str], b: Sequence[str]) -> Cosines:
-        "Cosine of titles by the zero-shot encoder, (n, m)"
-        return Cosines(self.embedder.embed(a), self.embedder.embed(b))
+        "Cosine of titles by the zero-shot encoder, (n, m); never from the cache"
+        # A vector's last bits depend on the batch it was read in, and the data hash on all bits:
+        # read alone, titles give a first run and a later one the same data.
+        kept, self.embedder.cache = self.embedder.cache, VectorCache()
+        try:
+            return Cosines(self.embedder.embed(a), self.embedder.embed(b))
+        finally:
+            self.embedder.cache = kept
 
     def stage(self, name: str, key: Any, work: Callable[[], dict], outputs: tuple = ()) -> dict:
         "Do a stage unless this code has done it; when it is done again, the later ones are void"

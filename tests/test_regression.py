@@ -8,6 +8,7 @@ import pytest
 
 from resume_contrastive.documents import Document
 from resume_contrastive.five_signals import FiveSignals
+from resume_contrastive.pipeline import Pipeline
 from resume_contrastive.requirements import coverage, requirements_of
 from resume_contrastive.scorer import ContrastiveScorer, hybrid_similarity
 
@@ -122,3 +123,16 @@ def test_the_recorded_learned_score_is_not_below_the_zero_shot_encoder(root, nam
         zero = by.get(("zero-shot", *k[1:]))
         if zero and by[k]["high"] < zero["low"]:
             pytest.fail(f"{k}: learned {by[k]['high']:.3f} is below zero-shot {zero['low']:.3f}")
+
+
+def test_titles_are_as_alike_in_a_later_run_as_in_the_first(tmp_path):
+    """Another batch gives a vector other last bits, and the data hash sees all of them."""
+    run = Pipeline(tmp_path / "run")
+    titles = ["head chef", "accountant", "software engineer for embedded systems", "nurse"] * 3
+    titles = [f"{t} {n}" for n, t in enumerate(titles)]
+    first = np.asarray(run.similarity(titles, titles[:5]))
+    kept = run.embedder.cache
+    for title in titles:  # each in a batch of its own
+        run.embedder.embed([title])
+    assert run.embedder.cache is kept and not kept.missing([kept.key(t) for t in titles])
+    assert np.asarray(run.similarity(titles, titles[:5])).tobytes() == first.tobytes()
