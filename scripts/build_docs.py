@@ -41,8 +41,12 @@ WEB_FONT = re.compile(r"@import url\([\"']?https?://fonts\.[^)]*\);?")
 LEAD = re.compile(r"\A\s*# .+\n+(?:> .*\n?)*(?:- (?:\w|-)+:.*\n)*")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]*)(#[^)\s]*)?\)")
 PRIVATE = re.compile(rf"\[([^\]]+)\]\({re.escape(DOCS)}\w+\.html#_\w+\)")
+# `head` or `query` is more often an option or a preset than the function of that name
+WORD = re.compile(rf"\[(`[a-z]+`)\]\({re.escape(DOCS)}[^)\s]*\)")
 METHOD = re.compile(rf"({re.escape(DOCS)}\w+\.html#\w+)\.\w+")
 RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*$")  # the line under the head of a table
+CAPTION = re.compile(r"\*([^*].*[^*])\*")  # what `plots.caption` displays
+SENTENCE = re.compile(r".+?[.!?](?=\s+[A-Z]|$)", re.S)
 SOURCE_LINK = re.compile(r"\[source\]\([^)]*\)\{[^}]*\}\s*")
 
 
@@ -137,6 +141,7 @@ class Links:
         if not self.repository:
             text = SOURCE_LINK.sub("", text)
         text = PRIVATE.sub(r"\1", text)  # a name with a leading _ has no entry
+        text = WORD.sub(r"\1", text)
         text = METHOD.sub(r"\1", text)  # a method is shown with its class
         text = text.replace(REPO, self.repository + "/").replace(DOCS, "")
         return LINK.sub(lambda m: self.link(folder, *m.groups()), text)
@@ -183,6 +188,36 @@ def tables_from_prints(notebook: dict) -> None:
                 output.clear()
                 output |= {"output_type": "display_data", "metadata": {},
                            "data": {"text/markdown": table}}  # fmt: skip
+
+
+def caption_of(cell: dict) -> str:
+    """The caption that a code cell displays, or ''."""
+    for output in cell.get("outputs", []):
+        told = "".join(output.get("data", {}).get("text/markdown", "")).strip()
+        if found := CAPTION.fullmatch(" ".join(told.split())):
+            return found[1]
+    return ""
+
+
+def describe_figures(notebook: dict) -> None:
+    """Say in the alt text of each figure what it is and what it shows.
+
+    That is the heading above, and the first sentence of the caption, which stands in the cell of
+    the figure or in the next one.
+    """
+    heading, cells = "", notebook["cells"]
+    for cell, after in zip(cells, [*cells[1:], {}], strict=True):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            heading = ([heading, *re.findall(r"^#+ +(.+?)(?: *\{[^}]*\})?$", source, re.M)])[-1]
+        drawn = [o for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+        if cell["cell_type"] != "code" or not drawn:
+            continue
+        told = caption_of(cell) or (caption_of(after) if after.get("outputs") else "")
+        first = SENTENCE.match(told)
+        words = re.sub(r"[*`$]|\]\([^)]*\)|\[", "", f"{heading}: {first[0] if first else told}")
+        alt = json.dumps(f"Figure. {words.strip().rstrip(':')}", ensure_ascii=False)
+        cell["source"] = f"#| fig-alt: {alt}\n#| fig-align: left\n{source}"
 
 
 def each_text(notebook: dict, change) -> None:
@@ -376,6 +411,7 @@ def main() -> int:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         restore_lead(notebook, origin)
         tables_from_prints(notebook)
+        describe_figures(notebook)
         each_text(notebook, links)
         fold_source(notebook, sources)
         path.write_text(json.dumps(notebook, ensure_ascii=False), encoding="utf-8")

@@ -183,6 +183,54 @@ def test_limits_claims_nothing_that_was_not_measured():
         assert needed in text
 
 
+# ---------------------------------------------------------------- what the builder changes
+
+
+def cell(kind: str, source: str, *outputs: dict) -> dict:
+    """A cell; each output is the `data` of a display."""
+    shown = [{"output_type": "display_data", "data": data} for data in outputs]
+    return {"cell_type": kind, "source": source} | ({"outputs": shown} if kind == "code" else {})
+
+
+def test_each_figure_says_what_it_is_and_what_it_shows():
+    build = script("build_docs")
+    picture = {"image/png": "iVBO"}
+    book = {"cells": [
+        cell("markdown", "text\n\n## Seen `so` far {#x}\n\nmore"),
+        cell("code", "plot()", picture),
+        cell("code", "caption(x)", {"text/markdown": ["*A gain of 0.12, e.g. *here*. ", "More.*"]}),
+        cell("code", "plot()", picture, {"text/markdown": "| a |\n|---|"}),
+        cell("code", "table()", {"text/markdown": "| a |"}),
+    ]}  # fmt: skip
+    build.describe_figures(book)
+    first, _, second, table = [c["source"] for c in book["cells"][1:]]
+    assert first.splitlines()[0] == (
+        '#| fig-alt: "Figure. Seen so far: A gain of 0.12, e.g. here."')
+    assert second.splitlines()[0] == '#| fig-alt: "Figure. Seen so far"'
+    assert first.endswith("\nplot()") and table == "table()"
+
+
+def test_a_plain_word_in_backticks_is_no_link_and_a_name_is_one():
+    build = script("build_docs")
+    link = build.Links("")
+    assert link(f"[`head`]({build.DOCS}explain.html#head)") == "`head`"
+    assert link(f"[`mine_round`]({build.DOCS}rounds.html#mine_round)") == (
+        "[`mine_round`](rounds.html#mine_round)")
+    assert link("[`head`](06_training.ipynb)") == "[`head`](training.ipynb)"
+
+
+def test_no_notebook_stores_noise():
+    noise = re.compile(r"^<(?:matplotlib|contextlib)|^\[<|^\[?Text\(|\d%\||Warning: ", re.M)
+    for path in sorted(NBS.glob("*.ipynb")):
+        for c in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in c.get("outputs", []):
+                data = output.get("data", {})
+                if len(data) > 1:  # the page shows the richer kind
+                    continue
+                text = "".join(output.get("text", data.get("text/plain", "")))
+                assert not (found := noise.search(text)), f"{path.name} {c['id']}: {found[0]}"
+
+
 # ---------------------------------------------------------------- order
 
 
@@ -236,6 +284,12 @@ def test_every_glossary_term_has_its_place_on_the_page(site):
     ids = set(re.findall(r'id="([^"]+)"', (site / "glossary.html").read_text(encoding="utf-8")))
     for term in terms():
         assert re.sub(r"[^\w-]", "", term.lower().replace(" ", "-")) in ids, term
+
+
+def test_every_figure_of_the_site_has_alt_text(site):
+    figures = [m for p in sorted(site.glob("*.html")) for m in re.findall(
+        r'<img [^>]{0,900}?src="data:image/png', p.read_text(encoding="utf-8"))]  # fmt: skip
+    assert figures and all(m.startswith('<img alt="Figure. ') for m in figures)
 
 
 # ---------------------------------------------------------------- the browser
