@@ -170,7 +170,7 @@ def export(run: RunFolder,
         _emit(p.export(to), as_json)
         console.print(f"model written to {to}")
 
-
+# %% ../nbs/09b_cli.ipynb #b481d5a9
 @app.command(epilog="Example: resume-contrastive onnx models/contrastive --run runs/a")
 def onnx(to: Annotated[Path, typer.Argument(help="Model folder; where there is none, a copy of the "
                                             "default model.")] = Path("models/contrastive"),
@@ -204,7 +204,7 @@ def onnx(to: Annotated[Path, typer.Argument(help="Model folder; where there is n
                       f"int8 is {'offered' if report['int8']['offered'] else 'not offered'}: "
                       f"{report['int8']['reason']}")
 
-
+# %% ../nbs/09b_cli.ipynb #cea91dc4
 def _summary(p: Any) -> None:
     "The table of a finished run"
     from resume_contrastive.report import headline_cells

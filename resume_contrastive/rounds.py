@@ -120,7 +120,7 @@ def parts_of(
     fields = lambda documents: reader(run.data.for_encoder(documents))  # noqa: E731
     return model, [_as_tokens(run, s, fields) for s in sources], fields
 
-
+# %% ../nbs/09d_rounds.ipynb #61b0c6d8
 def fit(
     run: Pipeline,
     number: int,  # of the round
