@@ -186,19 +186,23 @@ def onnx(to: Annotated[Path, typer.Argument(help="Model folder; where there is n
     from resume_contrastive.store import atomic_path, read_json
     from resume_contrastive.validation import split_benchmarks
 
-    with one_sentence(as_json):
-        if not to.exists():
-            if (source := default_model()) == ZERO_SHOT:
-                raise ValueError(f"{to} does not exist, and zero-shot has no graph: export first.")
-            with atomic_path(to) as tmp:
-                shutil.copytree(source, tmp)
+    def add(folder: Path) -> dict:
         if run is None:
-            report = add_onnx(to)
+            return add_onnx(folder)
+        with pipeline(run, cache) as p:
+            known = None if (folder / "backbone").is_dir() else p.embedder
+            return add_onnx(folder, split_benchmarks(p.data, "validation"), embedder=known,
+                            data_hash=read_json(run / "results.json")["data_hash"])
+
+    with one_sentence(as_json):
+        if to.exists():
+            report = add(to)
+        elif (source := default_model()) == ZERO_SHOT:
+            raise ValueError(f"{to} does not exist, and zero-shot has no graph: export first.")
         else:
-            with pipeline(run, cache) as p:
-                known = None if (to / "backbone").is_dir() else p.embedder
-                report = add_onnx(to, split_benchmarks(p.data, "validation"), embedder=known,
-                                  data_hash=read_json(run / "results.json")["data_hash"])
+            with atomic_path(to) as tmp:  # no copy without graphs is left behind
+                shutil.copytree(source, tmp)
+                report = add(tmp)
         _emit(report, as_json)
         console.print(f"fp32 differs from torch by at most {report['fp32']['largest_difference']}; "
                       f"int8 is {'offered' if report['int8']['offered'] else 'not offered'}: "

@@ -84,6 +84,9 @@ def read_index(
 
 # %% ../nbs/09q_index_folder.ipynb #0f63dc3b
 _REMEDY = "Restore the folder from a copy, or delete it and build the index again."
+# what says nothing about the tables
+_SYSTEM = (r"No space left on device|File too large|Disk quota exceeded|Too many open files|"
+           r"Permission denied|Read-only file system|Cannot allocate memory")
 
 
 @contextmanager
@@ -93,6 +96,9 @@ def _sentence(folder: Path, doing: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as e:
         reason = " ".join(str(e).split()) or type(e).__name__
+        if full := re.search(_SYSTEM, reason):
+            raise ValueError(f"{doing} {folder} failed: the system says {full[0]!r}. What was "
+                             "written before is still there.") from e
         gone = re.search(r"not found: \S*?(tables/\S+?\.(?:lance|arrow|idx|manifest))\b"
                          r"(?!/)", reason, re.I)
         what = f": {gone[1]} is missing" if gone else " or another program's"

@@ -27,7 +27,7 @@ __all__ = ['ASKING', 'MOST_WORDS', 'Asked', 'short_pieces', 'requirement_units',
 # %% ../nbs/07h_interaction.ipynb #77a14b52
 ASKING = {"requirements": REQUIRED, "preferred": PREFERRED}  # sections -> weight of their sentences
 MOST_WORDS = 120  # of a piece; a longer sentence is cut, so that none is read in part
-_COMMA = re.compile(r"[,;|•·](?![^()]*\))")
+_COMMA = re.compile(r"[,;|•·]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,14 @@ class Asked:
     weight: float = REQUIRED  # 1 required, .5 preferred
 
 
+def _listed(text: str) -> list[str]:
+    "The items of a list; a comma before a closing bracket cuts nothing"
+    parts = re.split(r"([()])", text)
+    cut = "".join(p if after == ")" else _COMMA.sub("\0", p)
+                  for p, after in zip(parts, [*parts[1:], ""], strict=True))
+    return [x.strip() for x in cut.split("\0") if x.strip()]
+
+
 def short_pieces(
     text: str,  # one section
     lists: bool = True,  # a list of short items becomes its items
@@ -45,7 +53,7 @@ def short_pieces(
     "The sentences of a text, those of more than `MOST_WORDS` words in several pieces"
     out = []
     for a, b in sentence_spans(text):
-        items = [x.strip() for x in _COMMA.split(text[a:b]) if x.strip()] if lists else []
+        items = _listed(text[a:b]) if lists else []
         if len(items) > 2 and all(len(x.split()) <= 6 for x in items):
             out += items
             continue
@@ -64,7 +72,8 @@ def _items(job: Document, known: Sequence[tuple[str, int, int]]) -> list[Asked]:
             if items and sum(len(x.split()) for x in items) >= 0.9 * len(text[a:b].split()):
                 named = {text[s:e].lower() for sec, s, e in known if sec == section}
                 out += [Asked(text=x, weight=weight) for x in items
-                        if not any(n in x.lower() for n in named)]
+                        if not any(re.search(rf"(?<!\w){re.escape(n)}(?!\w)", x.lower())
+                                   for n in named)]
     return out
 
 
@@ -86,7 +95,10 @@ def requirement_units(
     if not units:
         whole = "\n\n".join([job.title, *job.sections.values()])
         units = [Asked(text=s) for s in short_pieces(whole, lists=False)]
-    return list({u.text: u for u in reversed(units)}.values())[::-1]
+    first: dict[str, Asked] = {}
+    for u in units:
+        first.setdefault(u.text, u)
+    return list(first.values())
 
 # %% ../nbs/07h_interaction.ipynb #c15eeda2
 @dataclass(frozen=True, kw_only=True, eq=False)

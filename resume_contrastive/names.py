@@ -246,6 +246,12 @@ def impact_ratio(
     return np.divide(rates.min(axis=-1), top, out=np.full(top.shape, np.nan), where=top > 0)
 
 # %% ../nbs/07g_names.ipynb #61e7804f
+def _finite(scores: np.ndarray) -> None:
+    "`ValueError` on NaN: no deal reaches it, so it would look significant"
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite numbers")
+
+
 def cell_effects(
     scores: np.ndarray,  # (n_names, n_r, n_j)
     cells: Mapping[str, Sequence[int]],  # cell -> its names
@@ -253,8 +259,10 @@ def cell_effects(
     seed: int = 0,  # of the deals and of the resampling of jobs
 ) -> list[dict[str, Any]]:  # cell, effect, low, high (SD of a pool), p, p_holm, n (jobs), names
     "Mean score of each cell's names minus that of all other names; `ValueError` with one cell"
-    if len(cells) < 2:
-        raise ValueError(f"cell_effects compares cells, got {len(cells)}")
+    if len(cells) < 2 or not all(len(c) for c in cells.values()):
+        raise ValueError("cell_effects compares cells that have names, got "
+                         f"{ {c: len(x) for c, x in cells.items()} }")
+    _finite(scores)
     sd = scores.mean(0).std(axis=0)  # (n_j,)
     by_name = (scores - scores.mean(0)).mean(1) / np.where(sd > 0, sd, 1)  # (n_names, n_j)
     used = np.concatenate([np.asarray(c) for c in cells.values()])
@@ -286,6 +294,7 @@ def between_excess(
     label = np.repeat(np.arange(len(cells)), [len(c) for c in cells])
     if len(cells) < 2 or max(map(len, cells)) < 2:
         raise ValueError(f"needs two cells, one of two names, got {[len(c) for c in cells]}")
+    _finite(scores)
     sd = scores.mean(0).std(axis=0)
     moved = np.stack([(np.abs(scores[used] - scores[v]).mean(1) / np.where(sd > 0, sd, 1)).mean(1)
                       for v in used])  # (n_names, n_names)
@@ -299,9 +308,17 @@ def between_excess(
         same = labels[pairs[0]] == labels[pairs[1]]
         return float(far[~same].mean() - far[same].mean())
 
-    found = excess(label)
-    dealt = np.array([excess(rng.permutation(label)) for _ in range(deals)])
-    return {"excess": found, "p": float((1 + (dealt >= found - 1e-12).sum()) / (1 + deals))}
+    alike = int((label[pairs[0]] == label[pairs[1]]).sum())
+    if not 0 < alike < len(far):
+        raise ValueError(f"needs pairs within a cell and across cells that share no word, got "
+                         f"{alike} and {len(far) - alike}")
+    found, dealt = excess(label), []
+    while len(dealt) < deals:
+        labels = rng.permutation(label)
+        if 0 < (labels[pairs[0]] == labels[pairs[1]]).sum() < len(far):  # else there is no excess
+            dealt.append(excess(labels))
+    p = (1 + (np.array(dealt) >= found - 1e-12).sum()) / (1 + deals)
+    return {"excess": found, "p": float(p)}
 
 
 def dealt_ratios(

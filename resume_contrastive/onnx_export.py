@@ -410,6 +410,9 @@ def add_onnx(
         tuned = folder / "backbone"
         where = str(tuned) if tuned.is_dir() else model.config.backbone
         embedder = replace(model.config, backbone=where).embedder()
+    if embedder.backbone_hash != config["backbone_sha256"]:
+        raise ValueError(f"{folder} was trained on other weights of {model.config.backbone!r} than "
+                         "those given or installed: its graph would be another model's.")
 
     @torch.inference_mode()
     def reference(documents: Sequence[Document]) -> np.ndarray:

@@ -393,3 +393,35 @@ def test_graphs_without_a_model_start_from_the_default_one(model, tmp_path, monk
     result = invoke("onnx", tmp_path / "other", "--json")
     assert result.exit_code == 1 and "export first" in json.loads(result.stdout)["error"]
     assert not (tmp_path / "other").exists()
+
+
+def test_graphs_that_fail_leave_no_model_behind(model, tmp_path, monkeypatch):
+    """In models/contrastive, it would be the default model from then on."""
+    monkeypatch.setenv("RESUME_CONTRASTIVE_MODEL", str(model))
+    result = invoke("onnx", tmp_path / "new", "--run", tmp_path / "none", "--json")
+    assert result.exit_code == 1 and "no data set" in json.loads(result.stdout)["error"]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("report", [[], {}, {"fp32": None}, {"fp32": {"largest_difference": "x"}}])
+def test_a_report_without_a_figure_means_torch(model, tmp_path, report):
+    folder = shutil.copytree(model, tmp_path / "model")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"x")
+    (folder / "onnx" / "report.json").write_text(json.dumps(report))
+    seal(folder)
+    assert ContrastiveScorer(folder).load().backend == "torch"
+
+
+def test_a_broken_onnxruntime_means_torch(model, tmp_path, monkeypatch):
+    folder = shutil.copytree(model, tmp_path / "model")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"x")
+    (folder / "onnx" / "report.json").write_text('{"fp32": {"largest_difference": 0.0}}')
+    seal(folder)
+    broken = tmp_path / "lib" / "onnxruntime"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('libx.so: cannot open')")
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    assert ContrastiveScorer(folder).load().backend == "torch"

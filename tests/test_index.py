@@ -21,6 +21,7 @@ from resume_contrastive.store import read_json
 
 pytest.importorskip("lancedb", reason="the extra `index` is not installed")
 from resume_contrastive.document_index import DocumentIndex, IndexConfig, read_index
+from resume_contrastive.index_folder import _sentence
 
 WORDS = "rice sauce bread fish python sql java excel audit secretword".split()
 
@@ -375,3 +376,15 @@ def test_vectors_without_their_model_are_refused(tmp_path):
         DocumentIndex(tmp_path / "i", model="m").add([resume(1)])
     with pytest.raises(ValueError, match="must have length 1"):
         DocumentIndex(tmp_path / "i", lambda d: 3 * encode(d), model="m").add([resume(1)])
+
+
+@pytest.mark.parametrize("said", ["No space left on device (os error 28)",
+                                  "File too large (os error 27)",
+                                  "Permission denied (os error 13)"])
+def test_a_full_disk_is_no_damaged_table(index, said):
+    """Whoever is told to delete the folder loses what is whole."""
+    index.add([resume(1)])
+    with pytest.raises(ValueError, match="What was written before") as e, _sentence(
+            index.folder, "writing to"):
+        raise RuntimeError(f"lance error: LanceError(IO): {said}, /root/x.rs")
+    assert said.split(" (")[0] in str(e.value) and "delete" not in str(e.value)

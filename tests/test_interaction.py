@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import save_backbone
 
+from resume_contrastive import interaction
 from resume_contrastive.documents import Document
 from resume_contrastive.encoder import DualEncoder, EncoderConfig, encoder_score
 from resume_contrastive.interaction import (
@@ -142,6 +144,29 @@ def test_every_job_with_a_word_has_a_unit(jobs):
     assert requirement_units(Document(id="x", kind="job")) == []
     assert [u.text for u in requirement_units(Document(id="x", kind="job", title="Cook"))
             ] == ["Cook"]
+
+
+def test_a_short_skill_takes_no_longer_word_away():
+    units = requirement_units(job(requirements="Python, R, core sampling, drilling rigs, trees"))
+    assert {u.text for u in units} == {"Python", "R", "core sampling", "drilling rigs", "trees"}
+
+
+def test_a_unit_stands_where_it_came_first():
+    said = requirement_units(job(requirements="Lift. Smile. Lift."), "sentences")
+    assert [u.text for u in said] == ["Lift.", "Smile."]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="ab(),;) ", max_size=40))
+def test_a_comma_in_brackets_cuts_nothing(text):
+    plain = re.split(r"[,;](?![^()]*\))", text)
+    assert interaction._listed(text) == [x.strip() for x in plain if x.strip()]
+
+
+def test_a_long_list_takes_no_long_time():
+    start = time.perf_counter()
+    assert len(short_pieces(", ".join(["ab"] * 20_000))) == 20_000
+    assert time.perf_counter() - start < 5
 
 
 @settings(max_examples=40, deadline=None)

@@ -240,3 +240,19 @@ def test_the_record_holds_numbers_and_published_names(root):
     assert shown <= set(EVERY)
     for r in record["edits"]:
         assert r["low"] <= r["value"] + 1e-12 and r["value"] <= r["high"] + 1e-12
+
+
+def test_no_number_looks_like_a_small_p():
+    scores = np.random.default_rng(0).normal(size=(4, 9, 3))
+    who = ["A Walsh", "B Walsh", "C Jones", "D Jones"]
+    with pytest.raises(ValueError, match="that share no word, got 0 and 4"):
+        N.between_excess(scores, [[0, 1], [2, 3]], who, deals=9)
+    with pytest.raises(ValueError, match="that have names, got"):
+        N.cell_effects(scores, {"a": [0, 1, 2, 3], "b": []}, deals=9)
+    few = N.between_excess(scores, [[0, 1], [2, 3]], [*who[:3], "D Smith"], deals=99)
+    assert np.isfinite(few["excess"]) and 0 < few["p"] <= 1
+    scores[1, 2, 0] = np.nan
+    for call in (lambda: N.between_excess(scores, [[0, 1], [2, 3]], deals=9),
+                 lambda: N.cell_effects(scores, {"a": [0, 1], "b": [2, 3]}, deals=9)):
+        with pytest.raises(ValueError, match="finite"):
+            call()

@@ -246,3 +246,11 @@ def test_the_two_readers_know_the_same_fields():
     assert cutting.FIELDS == windows.FIELDS and cutting.TAXA == windows.TAXA
     lengths = list(np.random.default_rng(0).integers(1, 99, 50))
     assert cutting.token_batches(lengths, 128) == windows.token_batches(lengths, 128)
+
+
+def test_a_graph_of_another_trunk_is_refused(copy, tmp_path):
+    """Its own reference would agree with it, and the scorer would take it for the model's."""
+    _, other, _ = make(tmp_path / "other", kind="mpnet")
+    with pytest.raises(ValueError, match="its graph would be another model's"):
+        add_onnx(copy, embedder=other)
+    assert check_model(copy)
