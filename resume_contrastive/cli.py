@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import logging
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -141,7 +140,7 @@ def prepare(resumes: Resumes, jobs: Jobs, out: Out, test_only: TestOnly = None,
 
 
 def _stage_command(name: str, words: str, stages: tuple[str, ...],
-                   owns: tuple[str, ...] = ()) -> Callable:
+                   owns: tuple[str, ...] = ()) -> None:
     def command(run: RunFolder, cache: Cache = None, settings: Sets = None, as_json: Json = False):
         with one_sentence(as_json), pipeline(run, cache, settings, owns=owns) as p:
             for stage in stages:
@@ -149,7 +148,7 @@ def _stage_command(name: str, words: str, stages: tuple[str, ...],
             _emit(record, as_json)
 
     command.__name__, command.__doc__ = name, words
-    return app.command(name, epilog=f"Example: resume-contrastive {name} runs/a")(command)
+    app.command(name, epilog=f"Example: resume-contrastive {name} runs/a")(command)
 
 
 _stage_command("train", "Read all windows and train the heads.", ("encode", "train"),

@@ -76,7 +76,7 @@ def _items(job: Document, known: Sequence[tuple[str, int, int]]) -> list[Asked]:
                                    for n in named)]
     return out
 
-
+# %% ../nbs/07h_interaction.ipynb #29034ea0
 def requirement_units(
     job: Document,  # a job
     kind: str = "skills",  # or 'sentences'
