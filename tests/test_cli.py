@@ -362,8 +362,8 @@ def test_graphs_are_added_to_a_model_and_used_from_then_on(model, tmp_path):
     folder = shutil.copytree(model, tmp_path / "model")
     texts = "Head Chef\nSkills\nrice", "Chef wanted"
     before = ContrastiveScorer(folder).load()
-    result = invoke("onnx", folder, "--json")
-    assert result.exit_code == 0
+    result = call("onnx", folder, "--json")
+    assert result.returncode == 0, result.stdout
     report = json.loads(result.stdout)
     assert report["fp32"]["largest_difference"] < 1e-4 and not report["int8"]["offered"]
     after = ContrastiveScorer(folder).load()
@@ -386,8 +386,8 @@ def test_a_graph_that_is_not_torchs_twin_is_not_chosen(model, tmp_path):
 
 
 def test_graphs_without_a_model_start_from_the_default_one(model, tmp_path, monkeypatch):
-    monkeypatch.setenv("RESUME_CONTRASTIVE_MODEL", str(model))
-    assert invoke("onnx", tmp_path / "new", "--json").exit_code == 0
+    made = call("onnx", tmp_path / "new", "--json", RESUME_CONTRASTIVE_MODEL=str(model))
+    assert made.returncode == 0, made.stdout
     assert (tmp_path / "new" / "onnx" / "model.onnx").is_file()
     monkeypatch.setenv("RESUME_CONTRASTIVE_MODEL", "zero-shot")
     result = invoke("onnx", tmp_path / "other", "--json")

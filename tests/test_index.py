@@ -386,5 +386,5 @@ def test_a_full_disk_is_no_damaged_table(index, said):
     index.add([resume(1)])
     with pytest.raises(ValueError, match="What was written before") as e, _sentence(
             index.folder, "writing to"):
-        raise RuntimeError(f"lance error: LanceError(IO): {said}, /root/x.rs")
+        raise RuntimeError(f"lance error: LanceError(IO): {said}, lance.rs")
     assert said.split(" (")[0] in str(e.value) and "delete" not in str(e.value)
