@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from tiny import save_backbone
+from tiny import save_model
 from typer.testing import CliRunner
 
 from resume_contrastive.cli import app, apply_settings, demo_config
-from resume_contrastive.encoder import DualEncoder, EncoderConfig
 from resume_contrastive.export import seal
-from resume_contrastive.scorer import ContrastiveScorer, export_model
+from resume_contrastive.scorer import ContrastiveScorer
 
 VERBS = (
     "prepare",
@@ -54,10 +52,7 @@ def invoke(*arguments):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     "An exported model on a tiny encoder"
-    base = tmp_path_factory.mktemp("cli")
-    config = EncoderConfig(backbone=save_backbone(base / "backbone"), window=64, dim=8)
-    torch.manual_seed(0)
-    return export_model(DualEncoder(32, config).eval(), config.embedder(), base / "model")
+    return save_model(tmp_path_factory.mktemp("cli"))
 
 
 @pytest.fixture

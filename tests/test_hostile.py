@@ -11,14 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny import save_backbone
+from tiny import save_model
 from typer.testing import CliRunner
 
 from resume_contrastive import files, suspicions
 from resume_contrastive.cli import app
 from resume_contrastive.documents import Document, ReadError
-from resume_contrastive.encoder import DualEncoder, EncoderConfig
 from resume_contrastive.explain import explain, explain_html, explain_text
 from resume_contrastive.files import FileLimits
 from resume_contrastive.rankings import (
@@ -32,7 +30,7 @@ from resume_contrastive.rankings import (
     read_one,
     safe_name,
 )
-from resume_contrastive.scorer import ContrastiveScorer, export_model
+from resume_contrastive.scorer import ContrastiveScorer
 from resume_contrastive.suspicions import NOT_CHECKED, hidden_texts
 
 GOOD = "Cook\nSkills\nrice\nExperience\nCooked rice for the team for many years."
@@ -44,10 +42,7 @@ SHOWN = r"r\xe9sum\xe9.txt"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    base = tmp_path_factory.mktemp("hostile")
-    config = EncoderConfig(backbone=save_backbone(base / "backbone"), window=64, dim=8)
-    torch.manual_seed(0)
-    return export_model(DualEncoder(32, config).eval(), config.embedder(), base / "model")
+    return save_model(tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,11 @@ import time
 
 import numpy as np
 import pytest
-import torch
-from tiny import save_backbone
+from tiny import save_model
 from typer.testing import CliRunner
 
 from resume_contrastive.cli import app
 from resume_contrastive.documents import Document, ReadError, document_from_text
-from resume_contrastive.encoder import DualEncoder, EncoderConfig
 from resume_contrastive.explain import (
     NO_EVIDENCE,
     evidence,
@@ -27,7 +25,7 @@ from resume_contrastive.explain import (
 )
 from resume_contrastive.rankings import rank_documents, rank_folder, ranking_csv, ranking_html
 from resume_contrastive.requirements import requirements_of
-from resume_contrastive.scorer import ContrastiveScorer, export_model
+from resume_contrastive.scorer import ContrastiveScorer
 
 RESUME = Document(id="r", kind="resume", title="Cook", sections={
     "experience": "Cooked for a hotel. No experience with payroll. Eager to learn welding.",
@@ -40,10 +38,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[2J\u202e&\"'"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    base = tmp_path_factory.mktemp("rank")
-    config = EncoderConfig(backbone=save_backbone(base / "backbone"), window=64, dim=8)
-    torch.manual_seed(0)
-    return export_model(DualEncoder(32, config).eval(), config.embedder(), base / "model")
+    return save_model(tmp_path_factory.mktemp("rank"))
 
 
 @pytest.fixture(scope="module")

@@ -94,3 +94,13 @@ def save_backbone(folder: Path, kind: str = "bert", **sizes: int) -> str:
         sep_token=marks[3],
     ).save_pretrained(folder)
     return str(folder)
+
+
+def save_model(base):
+    "An exported model on a tiny encoder, below a folder"
+    from resume_contrastive.encoder import DualEncoder, EncoderConfig
+    from resume_contrastive.export import export_model
+
+    config = EncoderConfig(backbone=save_backbone(base / "backbone"), window=64, dim=8)
+    torch.manual_seed(0)
+    return export_model(DualEncoder(32, config).eval(), config.embedder(), base / "model")
